@@ -1,0 +1,56 @@
+# Everything a person or a CI needs: `make help`. Only Python 3.11+ is asked for; the rest goes into .venv.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Real CIFAR for `make test` (the others skip without it), and where `make demo` puts its runs.
+OUT ?= runs
+# Two workers halve the suite; tests that start Ray share one worker (xdist_group).
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed  ## make .venv with the locked versions
+
+demo: install  ## a small study from start to end on an embedded data set (minutes, no download)
+	$(BIN)/study run cifar10-acts --profile demo --out $(OUT)
+
+test: lint  ## lint, types and the test suite
+	$(PYTEST)
+
+test-slow: install  ## the tests that take minutes each
+	$(PYTEST) -m slow
+
+lint: install  ## ruff and mypy alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install  ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv and what the tools left; runs stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1 || true); Python 3.11 or newer is needed:" \
+	    "make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# PyTorch comes first and alone: it is by far the largest part, and its build (CPU or CUDA) is the
+# one that pip is configured for.
+$(VENV)/.torch: constraints.txt | $(VENV)/.created
+	$(BIN)/python -m pip install -c constraints.txt torch
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
