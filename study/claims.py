@@ -1,0 +1,108 @@
+"""The claims a study tests: published statements, in a form that a machine can check."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,64}$")]
+Kind = Literal["ranking", "value", "difference", "ratio", "trend", "proportion"]
+KINDS: tuple[Kind, ...] = ("ranking", "value", "difference", "ratio", "trend", "proportion")
+
+
+class Bounds(BaseModel):
+    """What a number should be: ``equals`` (``within`` a tolerance), ``at_least`` or ``at_most``."""
+
+    model_config = STRICT
+
+    equals: float | None = None
+    within: Annotated[float, Field(ge=0)] | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def says_something(self) -> Bounds:
+        if self.equals is None and self.at_least is None and self.at_most is None:
+            raise ValueError("needs equals, at_least or at_most")
+        if (self.equals is None) != (self.within is None):
+            raise ValueError("equals and within go together")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError("at_least must not exceed at_most")
+        return self
+
+
+class Value(Bounds):
+    """An arm's metric is so much."""
+
+    arm: ArmName
+
+
+class Pair(Bounds):
+    """The first arm's metric minus (or divided by) the second's is so much."""
+
+    arms: Annotated[list[ArmName], Field(min_length=2, max_length=2)]
+
+
+class Trend(BaseModel):
+    """The metric, or the best value of a hyperparameter (``of``), goes up or down along an axis."""
+
+    model_config = STRICT
+
+    of: str
+    along: str
+    direction: Literal["increasing", "decreasing", "flat"]
+
+
+class Proportion(Bounds):
+    """A share of the trials, such as that of NaNs that start in the softmax."""
+
+    of: str
+    arms: list[ArmName] | None = None
+
+
+class Claim(BaseModel):
+    """A published statement. Exactly one of ``ranking`` (best first), ``value``, ``difference``,
+    ``ratio``, ``trend`` and ``proportion``; ``margin`` is the smallest difference that counts, in
+    the metric's unit."""
+
+    model_config = STRICT
+
+    source: Annotated[str, Field(min_length=1)]
+    metric: Annotated[str, Field(min_length=1)]
+    text: str = ""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    ranking: Annotated[list[ArmName], Field(min_length=2)] | None = None
+    value: Value | None = None
+    difference: Pair | None = None
+    ratio: Pair | None = None
+    trend: Trend | None = None
+    proportion: Proportion | None = None
+
+    @model_validator(mode="after")
+    def is_of_one_kind(self) -> Claim:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(KINDS)}; it has {', '.join(given) or 'none'}")
+        twice = {arm for arm in self.ranking or () if (self.ranking or []).count(arm) > 1}
+        if twice:
+            raise ValueError(f"ranking names {sorted(twice)[0]} twice")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms it names."""
+        if self.value:
+            return (self.value.arm,)
+        pair = self.difference or self.ratio
+        named = self.ranking or (pair.arms if pair else None) or (self.proportion and self.proportion.arms)
+        return tuple(named or ())
+
+    def __str__(self) -> str:
+        body = " > ".join(self.ranking) if self.ranking else self.text or self.kind
+        return f"{body} by {self.metric}"

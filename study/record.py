@@ -1,0 +1,254 @@
+"""StudyRecord: a study's folder, and the append-only journal from which all else can be rebuilt.
+
+    ROOT/NAME/DIGEST/study.toml      the resolved study file; running it again gives the same digest
+                     journal.jsonl   one event a line, flushed to the disk before the study goes on
+                     report.html ... projections, made anew at will
+
+The journal is the truth. Events are only ever appended, and a last line that was cut off by a crash
+is dropped when the study is opened for writing: whatever was not whole was never acknowledged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+
+from study import studyfile
+from study.errors import RecordError, shorten
+from study.registry import nearest
+from study.spec import StudySpec
+from study.trial import Row, TrialConfig, TrialResult
+
+Event = dict[str, Any]
+
+# The journal's format; a newer one than this is refused, an older one is still read.
+FORMAT = 1
+
+
+class StudyRecord:
+    """The stored facts of one study, for reading. ``JournalWriter`` appends to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "study.toml").is_file():
+            raise RecordError(f"{folder}: holds no study record (study.toml is missing)")
+        table = studyfile.read(folder / "study.toml")
+        self.spec: StudySpec = studyfile.validate(table, folder.parent.name, str(folder / "study.toml"))
+
+    @property
+    def name(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def digest(self) -> str:
+        return self.folder.name.split("-")[0]
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    # -- finding ----------------------------------------------------------------------------------
+
+    @classmethod
+    def latest(cls, root: Path, name: str) -> StudyRecord:
+        """``NAME``'s newest record under ``root``, or that of ``NAME@DIGEST``."""
+        study, at, digest = name.partition("@")
+        found = [folder for folder in folders(root, study) if folder.name.startswith(digest)]
+        if not found:
+            known = sorted({folder.parent.name for folder in folders(root, "*")})
+            hint = nearest(study, known) if known else "run it first: study run NAME"
+            what = f"{study!r}" if not at else f"{shorten(study)} with digest {digest!r}"
+            raise RecordError(f"{root}: holds no record of {what}; {hint}")
+        return cls(max(found, key=_last_written))
+
+    @classmethod
+    def create(cls, root: Path, spec: StudySpec, fresh: bool = False) -> StudyRecord:
+        """The record of ``spec`` under ``root``: the newest one there is, or else a new one.
+
+        With ``fresh`` always a new one, ``DIGEST-2`` and so on: nothing is ever overwritten.
+        """
+        existing = [f for f in folders(root, spec.name) if f.name.split("-")[0] == spec.digest]
+        if existing and not fresh:
+            return cls(max(existing, key=_last_written))
+        number = max((_number(folder) for folder in existing), default=0) + 1
+        folder = root / spec.name / (spec.digest if number == 1 else f"{spec.digest}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            write_whole(folder / "study.toml", spec.to_toml())
+        except OSError as error:
+            raise RecordError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from error
+        return cls(folder)
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def events(self) -> Iterator[Event]:
+        """Every whole line of the journal, in order."""
+        if not self.journal.is_file():
+            return
+        with self.journal.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    return  # still being written, or cut off by a crash
+                yield _parse(line, f"{self.journal}:{number}")
+
+    def asked(self) -> dict[str, TrialConfig]:
+        """The configs of all trials that were ever handed out, by trial id."""
+        return {
+            event["trial"]: TrialConfig.from_json(event["config"])
+            for event in self.events()
+            if event["event"] == "asked"
+        }
+
+    def results(self) -> dict[str, TrialResult]:
+        """The last result of every trial that ended, with its curve, by trial id."""
+        return read_results(self.events())
+
+    def sessions(self) -> list[Event]:
+        """One event for each time the study was started: when, with what, on what machine."""
+        return [event for event in self.events() if event["event"] == "session"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the study was carried to its end."""
+        return any(event["event"] == "finished" for event in self.events())
+
+
+def read_results(events: Iterator[Event]) -> dict[str, TrialResult]:
+    """The last result of every trial that ended, with its curve, by trial id."""
+    configs: dict[str, TrialConfig] = {}
+    curves: dict[tuple[str, int], list[Row]] = {}
+    results: dict[str, TrialResult] = {}
+    for event in events:
+        trial = event.get("trial", "")
+        if event["event"] == "asked":
+            configs[trial] = TrialConfig.from_json(event["config"])
+        elif event["event"] == "epoch":
+            curves.setdefault((trial, event["attempt"]), []).append(event["row"])
+        elif event["event"] == "result":
+            data = {**event["result"], "config": configs[trial].to_json()}
+            curve = tuple(curves.get((trial, event["attempt"]), ()))
+            results[trial] = TrialResult.from_json(data).with_curve(curve)
+    return results
+
+
+class JournalWriter:
+    """The one writer of a study's journal; a second one is refused while it lives.
+
+    The operating system frees the lock when its owner dies, however it dies.
+    """
+
+    def __init__(self, record: StudyRecord) -> None:
+        self.record = record
+        self._lock = FileLock(record.folder / ".lock")
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> JournalWriter:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RecordError(
+                f"{self.record.folder}: the study is running in another process; "
+                f"watch it with: study status {self.record.name}"
+            ) from error
+        drop_torn_line(self.record.journal)
+        self._file = self.record.journal.open("ab")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+        self._lock.release()
+
+    def append(self, event: str, durable: bool = True, **fields: Any) -> None:
+        """Write one event. ``durable`` events outlive a power cut; others outlive the process."""
+        assert self._file is not None, "the journal is not open"
+        line = json.dumps({"event": event, "time": time.time(), **fields}, allow_nan=False, separators=(",", ":"))
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+        if durable:
+            os.fsync(self._file.fileno())
+
+    def session(self, environment: Mapping[str, Any], command: list[str]) -> None:
+        criterion = self.record.spec.criterion
+        self.append("session", format=FORMAT, environment=environment, command=command, criterion=criterion)
+
+    def asked(self, config: TrialConfig) -> None:
+        self.append("asked", trial=config.id, config=config.to_json())
+
+    def started(self, trial: str, attempt: int) -> None:
+        self.append("started", trial=trial, attempt=attempt, durable=False)
+
+    def epoch(self, trial: str, attempt: int, row: Row) -> None:
+        self.append("epoch", trial=trial, attempt=attempt, row=row, durable=False)
+
+    def result(self, trial: str, attempt: int, result: TrialResult) -> None:
+        """The curve stands in the epochs' lines, the config in the asked line."""
+        data = {key: value for key, value in asdict(result).items() if key not in ("config", "curve")}
+        self.append("result", trial=trial, attempt=attempt, result=data)
+
+
+def folders(root: Path, name: str) -> list[Path]:
+    """The record folders under ``root`` of the study ``name`` (``*`` for all)."""
+    if name != "*" and not studyfile.NAME.match(name):
+        raise RecordError(f"a study's name has 1 to 64 letters, digits and ._+-, not {shorten(name)}")
+    return sorted(path.parent for path in root.glob(f"{name}/*/study.toml") if _is_digest(path.parent.name))
+
+
+def drop_torn_line(journal: Path) -> None:
+    """Cut off a last line without its line end: it was being written when the process died."""
+    if not journal.is_file():
+        return
+    with journal.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        while size > 0:
+            step = min(size, 65536)
+            file.seek(size - step)
+            newline = file.read(step).rfind(b"\n")
+            if newline >= 0:
+                file.truncate(size - step + newline + 1)
+                return
+            size -= step
+        file.truncate(0)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears under its name only when whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _parse(line: bytes, place: str) -> Event:
+    try:
+        event: Event = json.loads(line)
+    except ValueError as error:
+        raise RecordError(f"{place}: is not a line of a journal ({shorten(line[:60])}); restore the file") from error
+    if event.get("format", FORMAT) > FORMAT:
+        raise RecordError(f"{place}: was written by a newer version (format {event['format']}); upgrade study")
+    return event
+
+
+def _is_digest(name: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{12}(-\d+)?", name) is not None
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.partition("-")[2] or 1)
+
+
+def _last_written(folder: Path) -> float:
+    journal = folder / "journal.jsonl"
+    return (journal if journal.is_file() else folder / "study.toml").stat().st_mtime
