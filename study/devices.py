@@ -1,0 +1,79 @@
+"""Where a trial runs: the device, its precision, its threads, and what is recorded of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+
+from study.errors import StudyError
+
+Precision = Literal["fp32", "bf16"]
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device (``cpu``, ``cuda``, ``cuda:1``); by default CUDA where there is one, else the CPU."""
+    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise StudyError(f"device {name}: this torch finds no CUDA device here; use cpu")
+    return device
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 itself. Emulated, it is slower than float32.
+
+    On the CPU: x86's AVX512-BF16 or AMX-BF16. ARM counts as without: it was never measured.
+    """
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def resolve_precision(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """``auto`` is bf16 where the hardware has it natively, else fp32."""
+    if asked == "auto":
+        return "bf16" if has_native_bf16(device) else "fp32"
+    return asked
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Convolutions in ``precision``; weights, their gradients and the optimizer's state in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def reproducible(device: torch.device, seed: int, threads: int | None) -> Iterator[None]:
+    """The process's own numerical settings for one trial, and the caller's again afterwards.
+
+    ``seed`` is for torch's global generator, which dropout draws from. cuDNN keeps to deterministic
+    algorithms and fp32 means fp32, not TF32. ``threads``: of torch on the CPU; None leaves them.
+    """
+    before = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False))
+        if threads is not None:
+            stack.callback(torch.set_num_threads, before)
+            torch.set_num_threads(threads)
+        torch.manual_seed(seed)
+        yield
+
+
+def environment(device: torch.device, precision: Precision) -> dict[str, Any]:
+    """What decides the last digits of a trial's numbers, for its record."""
+    cuda = device.type == "cuda"
+    cpu = str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
+    return {
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if cuda else cpu,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "host": platform.node(),
+    }

@@ -1,0 +1,243 @@
+"""Train one trial, on the CPU or on CUDA: the same steps, the same record."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from study.batches import Part, TrainingPart, divide, seeded
+from study.components.activations import nonlinearity
+from study.components.augmentation import Augmentation
+from study.components.datasets.info import LoadedData
+from study.components.losses import LOSSES, PerExample
+from study.components.metrics import METRICS
+from study.components.models import MODELS
+from study.components.optimizers import OPTIMIZERS, parameter_groups
+from study.components.routine import Routine
+from study.components.schedules import SCHEDULES
+from study.devices import Precision, autocast, environment, pick_device, reproducible, resolve_precision
+from study.divergence import Monitor
+from study.seeding import derive_seed
+from study.space import Scalar
+from study.trial import Row, TrialConfig, TrialResult, Verdict, finite_or_none
+
+
+class Diverged(Exception):
+    """Ends a training from within; carries the verdict."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Everything that one training moves."""
+
+    epochs: int
+    training: TrainingPart
+    parts: Mapping[str, Part]
+    device: torch.device
+    precision: Precision
+    model: nn.Module
+    parameters: tuple[nn.Parameter, ...]
+    loss: PerExample
+    optimizer: Optimizer
+    schedule: LRScheduler
+    monitor: Monitor
+
+
+def train(
+    config: TrialConfig,
+    data: LoadedData,
+    *,
+    report: Callable[[Row], None] | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> TrialResult:
+    """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
+
+    Same config, data, machine and ``threads``: the same numbers to the last bit, but for times. The
+    metrics are those after the last epoch (not the best one); on test in the confirm phase only. A
+    training whose numbers are not finite any more ends at once, with verdict ``diverged``. Gradient
+    evaluations are mini-batch gradients. Raises StudyError where the parts do not fit together; any
+    other exception is a bug's and passes through.
+    """
+    started = time.monotonic()
+    place = pick_device(device)
+    with reproducible(place, derive_seed(config.seed, "dropout"), threads):
+        trial = prepare(config, data, place)
+        curve: list[Row] = []
+        metrics: dict[str, float] = {}
+        verdict = Verdict("ok")
+        try:
+            for row in run(trial, started):
+                curve.append(row)
+                if report is not None:
+                    report(row)
+            metrics = final_metrics(trial, curve[-1])
+        except Diverged as end:
+            verdict = end.verdict
+        return TrialResult(
+            config,
+            verdict,
+            tuple(curve),
+            metrics,
+            seconds=time.monotonic() - started,
+            gradient_evaluations=trial.monitor.steps if verdict.step is None else verdict.step + 1,
+            environment={**environment(place, trial.precision), "data": data.fingerprint},
+        )
+
+
+def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Trial:
+    """Put the trial together. Weights are drawn on the CPU, so they are the same on every device."""
+    components = by_component(config.hyperparameters)
+    routine = Routine(**components["training"])
+    augmentation = Augmentation(**components.get("augmentation", {}))
+    training, parts = divide(config, routine, augmentation, data, device)
+    model: nn.Module = build(
+        MODELS,
+        components["model"],
+        data.train_images.shape[1:],
+        len(data.classes),
+        nonlinearity(**components["activation"]),
+        seeded(config.seed, "init"),
+    )
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = build(OPTIMIZERS, components["optimizer"], parameter_groups(model))
+    schedule = components.get("schedule", {"name": "constant"})
+    return Trial(
+        epochs=routine.epochs,
+        training=training,
+        parts=parts,
+        device=device,
+        precision=resolve_precision(routine.precision, device),
+        model=model,
+        parameters=tuple(model.parameters()),
+        loss=build(LOSSES, components.get("loss", {"name": "cross_entropy"})),
+        optimizer=optimizer,
+        schedule=build(SCHEDULES, schedule, optimizer, routine.epochs * training.steps),
+        monitor=Monitor(),
+    )
+
+
+def by_component(hyperparameters: Mapping[str, Scalar]) -> dict[str, dict[str, Any]]:
+    """``{"optimizer.lr": 0.1}`` as ``{"optimizer": {"lr": 0.1}}``."""
+    components: dict[str, dict[str, Any]] = {}
+    for key, value in hyperparameters.items():
+        component, _, argument = key.partition(".")
+        components.setdefault(component, {})[argument] = value
+    return components
+
+
+def build(table: Mapping[str, Any], chosen: Mapping[str, Any], *parts: object) -> Any:
+    """The entry of ``table`` that ``chosen["name"]`` names, built with the other arguments."""
+    arguments = {key: value for key, value in chosen.items() if key != "name"}
+    return table[chosen["name"]].build(*parts, **arguments)
+
+
+def run(trial: Trial, started: float) -> Iterator[Row]:
+    """One row an epoch; raises Diverged once the numbers are not finite."""
+    for epoch in range(1, trial.epochs + 1):
+        training = train_epoch(trial, epoch)
+        evaluation = evaluate(trial, "train_eval") | evaluate(trial, "val")
+        yield {
+            "epoch": epoch,
+            "step": trial.monitor.steps,
+            **training,
+            **{name: finite_or_none(value) for name, value in evaluation.items()},
+            "seconds": time.monotonic() - started,
+            "time": time.time(),
+        }
+        check_evaluation(trial, epoch, evaluation)
+
+
+def train_epoch(trial: Trial, epoch: int) -> Row:
+    """One pass over the training examples; its means in train mode, while the weights move."""
+    began = time.perf_counter()
+    lr = math.nan
+    sums = torch.zeros(3, dtype=torch.float64, device=trial.device)
+    trial.model.train()
+    for images, labels in trial.training.epoch():
+        logits = forward(trial, images)
+        loss = trial.loss(logits, labels).mean()
+        loss.backward()
+        norm = get_total_norm([p.grad for p in trial.parameters if p.grad is not None])
+        stop_if(trial.monitor.step(loss, norm), epoch)
+        right = METRICS["accuracy"].of(logits.detach(), labels).sum()
+        sums += torch.stack((loss.detach() * len(labels), right, norm))
+        lr = float(trial.schedule.get_last_lr()[0])
+        trial.optimizer.step()
+        trial.optimizer.zero_grad(set_to_none=True)
+        trial.schedule.step()
+    stop_if(trial.monitor.finish(), epoch)
+    loss_sum, right_sum, norm_sum = sums.tolist()
+    return {
+        "train_loss": loss_sum / trial.training.examples,
+        "train_accuracy": right_sum / trial.training.examples,
+        "gradient_norm": norm_sum / trial.training.steps,
+        "lr": lr,
+        "images_per_second": trial.training.examples / (time.perf_counter() - began),
+    }
+
+
+def forward(trial: Trial, images: Tensor) -> Tensor:
+    """The model's logits, in float32."""
+    with autocast(trial.device, trial.precision):
+        logits: Tensor = trial.model(images)
+    return logits.float()
+
+
+def stop_if(verdict: Verdict | None, epoch: int) -> None:
+    if verdict is not None:
+        raise Diverged(replace(verdict, epoch=epoch))
+
+
+def evaluate(trial: Trial, name: str) -> dict[str, float]:
+    """Every metric's mean over the part ``name``, in eval mode; the device is waited for once."""
+    part = trial.parts[name]
+    sums = torch.zeros(len(METRICS), dtype=torch.float64, device=trial.device)
+    trial.model.eval()
+    with torch.inference_mode():
+        for images, labels in part:
+            logits = forward(trial, images)
+            sums += torch.stack([metric.of(logits, labels).sum() for metric in METRICS.values()])
+    means = (sums / len(part.index)).tolist()
+    return {f"{name}_{metric}": mean for metric, mean in zip(METRICS, means, strict=True)}
+
+
+def final_metrics(trial: Trial, row: Row) -> dict[str, float]:
+    """The last row's evaluations and, in the confirm phase, those on test: made here, once."""
+    evaluated = {
+        name: value
+        for name, value in row.items()
+        if name.rpartition("_")[0] in trial.parts and isinstance(value, float)
+    }
+    test = evaluate(trial, "test") if "test" in trial.parts else {}
+    check_evaluation(trial, trial.epochs, test)
+    return evaluated | test
+
+
+def check_evaluation(trial: Trial, epoch: int, evaluation: Mapping[str, float]) -> None:
+    """Training was finite and evaluation is not: the last step, or batch norm's running statistics."""
+    broken = [name for name, value in evaluation.items() if not math.isfinite(value)]
+    if broken:
+        raise Diverged(
+            Verdict(
+                "diverged",
+                kind="nonfinite_evaluation",
+                step=trial.monitor.steps - 1,
+                epoch=epoch,
+                reason=f"{broken[0]} is {evaluation[broken[0]]:.4g} after epoch {epoch}",
+                numbers={name: finite_or_none(value) for name, value in evaluation.items()},
+            )
+        )
