@@ -87,7 +87,7 @@ class Claim(BaseModel):
             raise ValueError(f"needs exactly one of {', '.join(KINDS)}; it has {', '.join(given) or 'none'}")
         twice = {arm for arm in self.ranking or () if (self.ranking or []).count(arm) > 1}
         if twice:
-            raise ValueError(f"ranking names {sorted(twice)[0]} twice")
+            raise ValueError(f"ranking names {min(twice)} twice")
         return self
 
     @property

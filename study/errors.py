@@ -1,13 +1,13 @@
 """Every error that a user of the project can meet.
 
-    StudyError                    one line for the user, exit code 2
-    ├── UnknownName               a name that no table has; carries the nearest ones
-    ├── StudyFileError            a study file, an override or a profile breaks a rule
-    ├── DataError                 a data set is missing, damaged or not what it says
-    ├── RecordError               a study's folder cannot be found, read or locked
-    └── TrackingError             the MLflow store cannot be used
-    StudyUnfinished               the study stopped early; exit code 1, running it again goes on
-    StudyInterrupted              Ctrl-C, SIGTERM or a time budget; exit code 130, resumable
+StudyError                    one line for the user, exit code 2
+├── UnknownName               a name that no table has; carries the nearest ones
+├── StudyFileError            a study file, an override or a profile breaks a rule
+├── DataError                 a data set is missing, damaged or not what it says
+├── RecordError               a study's folder cannot be found, read or locked
+└── TrackingError             the MLflow store cannot be used
+StudyUnfinished               the study stopped early; exit code 1, running it again goes on
+StudyInterrupted              Ctrl-C, SIGTERM or a time budget; exit code 130, resumable
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -85,7 +85,9 @@ class StudyRecord:
             folder.mkdir(parents=True)
             write_whole(folder / "study.toml", spec.to_toml())
         except OSError as error:
-            raise RecordError(f"{folder}: cannot be written: {error.strerror}; choose another --out") from error
+            raise RecordError(
+                f"{folder}: cannot be written: {error.strerror}; choose another --out"
+            ) from error
         return cls(folder)
 
     # -- reading ----------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ class JournalWriter:
         self._lock = FileLock(record.folder / ".lock")
         self._file: IO[bytes] | None = None
 
-    def __enter__(self) -> JournalWriter:
+    def __enter__(self) -> Self:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -163,7 +165,9 @@ class JournalWriter:
         self._file = self.record.journal.open("ab")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         if self._file:
             self._file.close()
             self._file = None
@@ -172,7 +176,9 @@ class JournalWriter:
     def append(self, event: str, durable: bool = True, **fields: Any) -> None:
         """Write one event. ``durable`` events outlive a power cut; others outlive the process."""
         assert self._file is not None, "the journal is not open"
-        line = json.dumps({"event": event, "time": time.time(), **fields}, allow_nan=False, separators=(",", ":"))
+        line = json.dumps(
+            {"event": event, "time": time.time(), **fields}, allow_nan=False, separators=(",", ":")
+        )
         self._file.write(line.encode() + b"\n")
         self._file.flush()
         if durable:
@@ -195,6 +201,17 @@ class JournalWriter:
         """The curve stands in the epochs' lines, the config in the asked line."""
         data = {key: value for key, value in asdict(result).items() if key not in ("config", "curve")}
         self.append("result", trial=trial, attempt=attempt, result=data)
+
+
+def is_running(record: StudyRecord) -> bool:
+    """Whether some process is writing the record now."""
+    lock = FileLock(record.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def folders(root: Path, name: str) -> list[Path]:
@@ -235,9 +252,13 @@ def _parse(line: bytes, place: str) -> Event:
     try:
         event: Event = json.loads(line)
     except ValueError as error:
-        raise RecordError(f"{place}: is not a line of a journal ({shorten(line[:60])}); restore the file") from error
+        raise RecordError(
+            f"{place}: is not a line of a journal ({shorten(line[:60])}); restore the file"
+        ) from error
     if event.get("format", FORMAT) > FORMAT:
-        raise RecordError(f"{place}: was written by a newer version (format {event['format']}); upgrade study")
+        raise RecordError(
+            f"{place}: was written by a newer version (format {event['format']}); upgrade study"
+        )
     return event
 
 

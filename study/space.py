@@ -30,6 +30,9 @@ class Float:
     def ends(self) -> tuple[Scalar, ...]:
         return (self.low, self.high)
 
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}]{' (log)' if self.log else ''}"
+
     def grid(self) -> tuple[Scalar, ...]:
         """The grid's values, ends included; empty where ``points`` is not given."""
         if self.points is None:
@@ -71,6 +74,9 @@ class Int:
     def ends(self) -> tuple[Scalar, ...]:
         return (self.low, self.high)
 
+    def __str__(self) -> str:
+        return f"{{{self.low}..{self.high}}}{' (log)' if self.log else ''}"
+
     def grid(self) -> tuple[Scalar, ...]:
         return tuple(range(self.low, self.high + 1, self.step))
 
@@ -90,6 +96,9 @@ class Categorical:
     @property
     def ends(self) -> tuple[Scalar, ...]:
         return self.choices
+
+    def __str__(self) -> str:
+        return f"{{{', '.join(map(str, self.choices))}}}"
 
     def grid(self) -> tuple[Scalar, ...]:
         return self.choices
@@ -136,6 +145,10 @@ class SearchSpace:
     def keys(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(entry.key for entry in self.entries))
 
+    def grid(self) -> dict[str, tuple[Scalar, ...]]:
+        """The values a grid takes of each key; empty for a range that does not say how many."""
+        return {entry.key: entry.distribution.grid() for entry in self.entries}
+
     def active(self, key: str, values: Mapping[str, Scalar]) -> Distribution | None:
         """The distribution of ``key`` given the values drawn so far; None where it has none."""
         chosen = None
@@ -143,6 +156,10 @@ class SearchSpace:
             if entry.key == key and (entry.when is None or entry.when.holds(values)):
                 chosen = entry.distribution
         return chosen
+
+    def tuned_part(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Those of a trial's hyperparameters that this space searches."""
+        return {key: value for key, value in values.items() if self.active(key, values) is not None}
 
     def sample(self, suggest: Callable[[str, Distribution], Scalar]) -> dict[str, Scalar]:
         """Draw one assignment, asking ``suggest`` for each key that is active, conditions first."""

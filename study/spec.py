@@ -396,7 +396,9 @@ def _check_condition_can_hold(spec: StudySpec, text: str, condition: Condition, 
         raise ValueError(f'conditional."{text}": {condition.key} never has that value; it has {values}')
     for key in flatten(spec.conditional[text]):
         if key in spec.compared:
-            raise ValueError(f'conditional."{text}".{key}: is compared in [scientific]; it cannot be conditional')
+            raise ValueError(
+                f'conditional."{text}".{key}: is compared in [scientific]; it cannot be conditional'
+            )
 
 
 def _check_arms(spec: StudySpec) -> None:
@@ -404,7 +406,9 @@ def _check_arms(spec: StudySpec) -> None:
     for choices in spec.compared.values():
         count *= len(choices)
     if count > MAX_ARMS:
-        raise ValueError(f"scientific: makes {count} arms, at most {MAX_ARMS} are allowed; compare fewer values")
+        raise ValueError(
+            f"scientific: makes {count} arms, at most {MAX_ARMS} are allowed; compare fewer values"
+        )
     every = spec.all_arms()
     if len(every) < count:
         raise ValueError("scientific: two combinations have the same name; rename or drop a value")
@@ -426,4 +430,3 @@ def _named_arms(spec: StudySpec) -> Iterator[tuple[str, str]]:
     yield from ((name, "exclude") for name in spec.exclude)
     for index, claim in enumerate(spec.claims):
         yield from ((name, f"claims[{index}].{claim.kind}") for name in claim.arms)
-

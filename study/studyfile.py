@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from study.claims import Claim
 from study.errors import StudyFileError, UnknownName, shorten
@@ -101,7 +101,9 @@ def parse_override(text: str) -> Table:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts) or len(parts) < 2:
-        raise StudyFileError(f"--set {text}", "must read section.key=value", way_out="e.g. fixed.model.width=0.5")
+        raise StudyFileError(
+            f"--set {text}", "must read section.key=value", way_out="e.g. fixed.model.width=0.5"
+        )
     if parts[0] in COMPONENTS:
         raise StudyFileError(
             f"--set {text}", "starts with a section", parts[0], f"e.g. fixed.{key.strip()}={value.strip()}"
@@ -165,9 +167,10 @@ def validate(table: Table, name: str, place: str) -> StudySpec:
         raise _as_one_line(error, table, place) from error
 
 
-SECTION_NAMES = tuple(
-    field.alias or key for key, field in StudySpec.model_fields.items() if key != "name"
-) + ("profiles",)
+SECTION_NAMES = (
+    *(field.alias or key for key, field in StudySpec.model_fields.items() if key != "name"),
+    "profiles",
+)
 
 
 def _as_one_line(error: ValidationError, table: Table, place: str) -> StudyFileError:
@@ -186,7 +189,9 @@ def _as_one_line(error: ValidationError, table: Table, place: str) -> StudyFileE
         return StudyFileError(where, str(details["ctx"]["error"]))
     if kind in ("dict_type", "model_type") and key.count(".") == 1:
         component = key.rsplit(".", 1)[-1]
-        way_out = f"e.g. {component}.name = ..." if component in COMPONENTS else "write it as component.argument"
+        way_out = (
+            f"e.g. {component}.name = ..." if component in COMPONENTS else "write it as component.argument"
+        )
         return StudyFileError(where, "must be a table of arguments", value, way_out)
     return StudyFileError(where, _rule(details["msg"]), value)
 
@@ -224,7 +229,7 @@ def _locate(table: Table, location: tuple[int | str, ...]) -> tuple[str, tuple[s
 
 def _known_keys(key: str) -> tuple[str, ...]:
     """The keys that may stand beside ``key``, for a hint."""
-    models = {"objective": Objective, "search": Search, "resources": Resources}
+    models: dict[str, type[BaseModel]] = {"objective": Objective, "search": Search, "resources": Resources}
     head = key.split(".")[0]
     if key.count(".") == 0:
         return SECTION_NAMES

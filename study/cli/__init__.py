@@ -1,0 +1,105 @@
+"""The `study` command: its subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import rich_click as click
+from click.exceptions import Abort, Exit
+
+import study
+from study.errors import StudyError, StudyInterrupted, StudyUnfinished, one_line
+
+OK, UNFINISHED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+# Each name with the module that holds it: a module is imported only when its command is asked for.
+COMMANDS = {
+    "list": "studies",
+    "show": "studies",
+    "check": "studies",
+    "schema": "studies",
+    "plan": "plan",
+    "run": "run",
+    "trial": "trial",
+    "status": "status",
+    "report": "report",
+    "data": "data",
+    "ui": "ui",
+    "sync": "sync",
+    "doctor": "doctor",
+}
+
+
+class Commands(click.RichGroup):
+    """The subcommands, imported when they are needed: `study --help` loads nothing heavy."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"study.cli.{COMMANDS[name]}")
+        command: click.Command = getattr(module, f"{name}_command" if name in ("list", "run") else name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(study.__version__, prog_name="study")
+@click.option("--debug", is_flag=True, help="Show tracebacks, and what Ray and MLflow say. Works anywhere.")
+def cli(debug: bool) -> None:
+    """Hyperparameter studies that say which is better, and whether it really is.
+
+    A study file names what is compared; every arm is tuned on an equal budget, its best is retrained
+    on fresh seeds shared by all arms, and the ranking comes from those alone.
+
+    \b
+    Examples:
+      study list                                 the studies that come with the package
+      study run cifar10-acts --profile demo      run one, in three minutes, without a download
+      study run ./mine.toml                      run your own
+      study report cifar10-acts                  the ranking and where the report is
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit code. The user's mistakes are one line on standard error."""
+    debug = "--debug" in arguments
+    if debug:
+        os.environ["STUDY_DEBUG"] = "1"
+    try:
+        outcome = cli.main([each for each in arguments if each != "--debug"], "study", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else OK
+    except Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        return _say(error, MISTAKE, debug, _usage(error))
+    except StudyError as error:
+        return _say(error, MISTAKE, debug, one_line(str(error)))
+    except StudyUnfinished as error:
+        return _say(error, UNFINISHED, debug, str(error))
+    except StudyInterrupted as error:
+        return _say(error, INTERRUPTED, debug, str(error))
+    except (KeyboardInterrupt, Abort) as error:
+        return _say(error, INTERRUPTED, debug, "interrupted; run the same command again to go on")
+    except BrokenPipeError:
+        # Whoever read our output has had enough (`study list | head`): not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    where = f"; see: {context.command_path} --help" if context else ""
+    return one_line(error.format_message()).rstrip(".") + where
+
+
+def _say(error: BaseException, code: int, debug: bool, text: str) -> int:
+    if debug:
+        traceback.print_exception(error)
+    click.echo(f"study: {text}", err=True)
+    return code

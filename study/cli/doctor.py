@@ -1,0 +1,106 @@
+"""`study doctor`: what this machine has and what stands in a study's way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from click.exceptions import Exit
+
+from study.cli.options import data_dir_option, default_data_dir, json_option, out_option, print_json
+
+Check = tuple[str, bool, str]
+# Below this, a record or MLflow's store may fill the disk in the middle of a study.
+MIN_FREE_GB = 1.0
+
+
+@click.command()
+@out_option
+@data_dir_option
+@json_option
+def doctor(root: Path, data_dir: Path | None, as_json: bool) -> None:
+    """Versions, devices, data sets and folders: what is there, and what would stop a study.
+
+    Exit code 1 where something would.
+
+    \b
+    Examples:
+      study doctor
+      study doctor --json
+    """
+    from study.environment import environment
+
+    facts = environment()
+    checks = [_torch(), _ray(), _folder(root), _shared_memory(), *_data(default_data_dir(data_dir))]
+    if as_json:
+        rows = [{"check": name, "ok": ok, "says": says} for name, ok, says in checks]
+        print_json({"ok": all(ok for _, ok, _ in checks), "environment": facts, "checks": rows})
+    else:
+        _print(facts, checks)
+    if not all(ok for _, ok, _ in checks):
+        raise Exit(1)
+
+
+def _print(facts: dict[str, Any], checks: list[Check]) -> None:
+    versions = "  ".join(f"{name} {version or 'missing'}" for name, version in facts["packages"].items())
+    click.echo(f"study {facts['study']}  python {facts['python']}  {versions}")
+    click.echo(f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']} GB, {facts['platform']}")
+    for name, ok, says in checks:
+        click.echo(f"{'ok ' if ok else 'NO '} {name}: {says}")
+
+
+def _torch() -> Check:
+    from study.devices import has_native_bf16, pick_device
+
+    device = pick_device()
+    return (
+        "device",
+        True,
+        f"{device}, bf16 {'native' if has_native_bf16(device) else 'not native: auto is fp32'}",
+    )
+
+
+def _ray() -> Check:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("ray", "aiohttp") if find_spec(name) is None]
+    return (
+        "ray",
+        not missing,
+        f"lacks {', '.join(missing)}: pip install 'ray[default,tune]'" if missing else "installed",
+    )
+
+
+def _folder(root: Path) -> Check:
+    at = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(at).free / 2**30
+    writable = at.is_dir() and os.access(at, os.W_OK)
+    says = f"{root}, {free:.0f} GB free" if writable else f"{root} cannot be written"
+    return "records", writable and free > MIN_FREE_GB, says
+
+
+def _shared_memory() -> Check:
+    shm = Path("/dev/shm")  # noqa: S108 -- where Ray keeps shared objects, not a temporary file
+    if not shm.is_dir():
+        return "shared memory", True, "no /dev/shm here: Ray uses files"
+    free = shutil.disk_usage(shm).free / 2**30
+    return (
+        "shared memory",
+        free > 0.5,
+        f"{shm} has {free:.1f} GB free; the data set lives there, 0.2 GB for CIFAR",
+    )
+
+
+def _data(data_dir: Path | None) -> list[Check]:
+    from study.components.datasets import DATASETS
+
+    def found(locate: Callable[[Path | None], str | None], name: str) -> Check:
+        place = locate(data_dir)
+        # A data set that is not there stops only the studies that want it.
+        return f"data {name}", True, place or f"not here; study data fetch {name}"
+
+    return [found(info.locate, name) for name, info in DATASETS.items()]

@@ -1,0 +1,89 @@
+"""Options that several commands share, and how they are read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rich_click as click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def default_root() -> Path:
+    """Where records go: STUDY_HOME, else ./runs."""
+    return Path(os.environ.get("STUDY_HOME") or "runs")
+
+
+def default_data_dir(given: Path | None) -> Path | None:
+    """--data-dir, else STUDY_DATA_DIR, else None: the user's data folder."""
+    from_environment = os.environ.get("STUDY_DATA_DIR")
+    return given or (Path(from_environment) if from_environment else None)
+
+
+class Duration(click.ParamType[float]):
+    """``90``, ``90s``, ``30m``, ``2h`` or ``1d``, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a duration above 0 such as 90s, 30m or 2h", param, ctx)
+        return float(match[1]) * SECONDS[match[2] or "s"]
+
+
+def out_option(command: Command) -> Command:
+    return click.option(
+        "--out",
+        "root",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=default_root,
+        show_default="STUDY_HOME or ./runs",
+        help="Folder of the records, the reports and MLflow's store.",
+    )(command)
+
+
+def data_dir_option(command: Command) -> Command:
+    return click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        show_default="STUDY_DATA_DIR, or the user's data folder",
+        help="Folder of the data sets; the only place looked in.",
+    )(command)
+
+
+def study_options(command: Command) -> Command:
+    """NAME|FILE, --profile and --set: which study, resolved how."""
+    for decorate in (
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override, section first: fixed.model.width=0.5.",
+        ),
+        click.option("--profile", metavar="P", help="A named set of overrides from the study file."),
+        click.argument("name", metavar="NAME|FILE"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")(
+        command
+    )
+
+
+def print_json(document: object) -> None:
+    """One strict JSON document (no NaN) on standard output."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False))

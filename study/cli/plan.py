@@ -1,0 +1,110 @@
+"""`study plan`: what a study will ask for, before any of it is spent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from study import studyfile
+from study.cli.options import data_dir_option, default_data_dir, json_option, print_json, study_options
+from study.cli.progress import duration
+from study.cli.trial import example
+from study.errors import DataError, one_line
+from study.spec import StudySpec
+
+
+@click.command()
+@study_options
+@data_dir_option
+@click.option(
+    "--max-concurrent", type=click.IntRange(1), help="Trials at once.  [default: what this machine holds]"
+)
+@click.option("--no-measure", is_flag=True, help="Leave the timed warm-up out.")
+@json_option
+def plan(
+    name: str,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    data_dir: Path | None,
+    max_concurrent: int | None,
+    no_measure: bool,
+    as_json: bool,
+) -> None:
+    """Arms, trials, what is tuned, and the time it takes here, from a measured warm-up of each arm.
+
+    \b
+    Examples:
+      study plan cifar10-acts --profile demo
+      study plan cifar10-acts --profile laptop --data-dir ~/data
+      study plan ./mine.toml --no-measure --json
+    """
+    from study.check import check
+
+    spec = studyfile.load(name, profile, overrides)
+    check(spec)
+    concurrent = max_concurrent or spec.resources.max_concurrent or slots_here(spec)
+    document = {**_counts(spec), "concurrent": concurrent, "time": None}
+    if not no_measure:
+        document["time"] = _measured(spec, default_data_dir(data_dir), concurrent)
+    print_json(document) if as_json else _print(spec, document)
+
+
+def slots_here(spec: StudySpec) -> int:
+    """How many trials this machine's processors hold."""
+    return max(1, (os.cpu_count() or 1) // spec.resources.cpus_per_trial)
+
+
+def _counts(spec: StudySpec) -> dict[str, Any]:
+    search = spec.search
+    return {
+        "study": spec.name,
+        "digest": spec.digest,
+        "question": spec.question,
+        "arms": [
+            {"arm": arm.name, "tuned": [f"{e.key} in {e.distribution}" for e in arm.space.entries]}
+            for arm in spec.arms()
+        ],
+        "sampler": search.sampler,
+        "trials_per_arm": search.trials_per_arm,
+        "replicates": search.replicates,
+        "trials": spec.trial_count,
+    }
+
+
+def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[str, Any]:
+    from study.planning import measure, study_seconds
+    from study.running import load_data
+
+    try:
+        data = load_data(spec, data_dir)
+    except DataError as error:
+        return {"measured": False, "why": one_line(str(error))}
+    speeds = [measure(spec, arm, example(spec, arm, 0), data) for arm in spec.arms()]
+    return {
+        "measured": True,
+        "arms": {
+            s.arm: {"training_images_per_second": round(s.training), "trial_s": round(s.trial_s, 1)}
+            for s in speeds
+        },
+        "study_s": round(study_seconds(spec, speeds, len(data.test_images), concurrent)),
+    }
+
+
+def _print(spec: StudySpec, document: dict[str, Any]) -> None:
+    search, time = spec.search, document["time"]
+    click.echo(f"{spec.name}@{spec.digest}  {spec.question}")
+    click.echo(
+        f"{len(spec.arms())} arms x ({search.trials_per_arm} {search.sampler} trials + {search.replicates} "
+        f"replicates) = {spec.trial_count} trials, {document['concurrent']} at once"
+    )
+    for arm in document["arms"]:
+        measured = (time or {}).get("arms", {}).get(arm["arm"])
+        speed = f"{measured['trial_s']:g} s a trial, " if measured else ""
+        click.echo(f"  {arm['arm']}: {speed}tunes {'; '.join(arm['tuned']) or 'nothing'}")
+    if time and time["measured"]:
+        click.echo(f"about {duration(time['study_s'])} in all, measured on one slot of this machine just now")
+    elif time:
+        click.echo(f"no estimate of time: {time['why']}")

@@ -1,0 +1,226 @@
+"""Progress of a running study: a live view at a terminal, one plain line a trial elsewhere.
+
+All of it goes to standard error; standard output is for the ranking.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from study.conductor import ArmProgress, Conductor, Running
+from study.spec import StudySpec
+from study.trial import Row, TrialResult
+
+BARS = "▁▂▃▄▅▆▇█"
+COLOURS = {"ok": "green", "pruned": "cyan", "diverged": "yellow", "stalled": "magenta", "failed": "red"}
+
+
+class Shown(Protocol):
+    """Where a running study's lines and news go."""
+
+    def say(self, line: str) -> None:
+        """A line for people."""
+
+    def watch(self, conductor: Conductor) -> None:
+        """Something has happened."""
+
+
+@dataclass
+class Clock:
+    """How long trials take, and so how long the rest will."""
+
+    ended: set[str] = field(default_factory=set)
+    known: set[str] | None = None
+    durations: dict[str, float] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
+
+    def update(self, conductor: Conductor) -> None:
+        now = time.monotonic()
+        results = conductor.results()
+        if self.known is None:
+            self.known = set(results) - set(self.since)
+        for trial, running in conductor.running.items():
+            self.since.setdefault(trial, running.since)
+        for trial in set(self.since) & set(results) - self.ended - self.known:
+            self.ended.add(trial)
+            self.durations[trial] = now - self.since[trial]
+
+    def left(self, conductor: Conductor) -> str:
+        """An estimate from the trials that ended, diverged ones too: ``about 12 min``."""
+        if not self.durations or not conductor.missing():
+            return "?" if conductor.missing() else "nothing"
+        mean = sum(self.durations.values()) / len(self.durations)
+        return f"about {duration(mean * conductor.missing() / max(1, conductor.concurrent))}"
+
+
+@contextmanager
+def progress(spec: StudySpec) -> Iterator[Shown]:
+    """Progress of ``spec``'s run on standard error, live where that is a terminal."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield Lines(spec, console)
+        return
+    live = LiveView(spec, console)
+    with live.screen:
+        yield live
+
+
+@dataclass
+class Lines:
+    """For logs and pipes: a line when a trial ends."""
+
+    spec: StudySpec
+    console: Console
+    clock: Clock = field(default_factory=Clock)
+    told: set[str] = field(default_factory=set)
+
+    def say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def watch(self, conductor: Conductor) -> None:
+        self.clock.update(conductor)
+        results = conductor.results()
+        total = len(results) + conductor.missing()
+        for trial in self.clock.ended - self.told:
+            self.told.add(trial)
+            result = results[trial]
+            self.say(
+                f"[{len(results)}/{total}] {trial_line(self.spec, result)}  left {self.clock.left(conductor)}"
+            )
+
+
+class LiveView:
+    """For a terminal: arms, running trials, verdicts, time left. Drawn four times a second."""
+
+    def __init__(self, spec: StudySpec, console: Console) -> None:
+        self.spec, self.console, self.clock = spec, console, Clock()
+        self.conductor: Conductor | None = None
+        self.screen = Live(
+            console=console,
+            refresh_per_second=4,
+            transient=True,
+            get_renderable=self.render,
+            redirect_stdout=False,
+        )
+
+    def say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def watch(self, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self.clock.update(conductor)
+
+    def render(self) -> RenderableType:
+        if self.conductor is None:
+            return f"[bold]{escape(self.spec.name)}[/bold]  starting"
+        return Group(self._heading(self.conductor), self._arms(self.conductor), self._running(self.conductor))
+
+    def _heading(self, conductor: Conductor) -> RenderableType:
+        results = conductor.results()
+        total = len(results) + conductor.missing()
+        verdicts = Counter(result.verdict.status for result in results.values())
+        counts = "  ".join(f"[{COLOURS[status]}]{status} {count}[/]" for status, count in verdicts.items())
+        return (
+            f"[bold]{escape(self.spec.name)}[/bold]  {len(results)}/{total} trials  {counts}  "
+            f"left {self.clock.left(conductor)}"
+        )
+
+    def _arms(self, conductor: Conductor) -> RenderableType:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("arm", "tuned", "", "confirmed", f"best {self.spec.objective.metric}"):
+            table.add_column(heading, no_wrap=True)
+        # A screenful: the arms that have most left to do, in the study's order.
+        room = max(3, self.console.height - len(conductor.running) - 6)
+        for progress in list(conductor.arms.values())[:room]:
+            table.add_row(*self._arm(progress))
+        return table
+
+    def _arm(self, progress: ArmProgress) -> list[RenderableType]:
+        search = self.spec.search
+        tuned, confirmed = len(progress.ended["tune"]), len(progress.ended["confirm"])
+        best = best_value(self.spec, progress)
+        bar = ProgressBar(search.trials_per_arm + search.replicates, tuned + confirmed, width=20)
+        return [
+            escape(progress.arm.name),
+            f"{tuned}/{search.trials_per_arm}",
+            bar,
+            f"{confirmed}/{search.replicates}",
+            "" if best is None else f"{best:.4f}",
+        ]
+
+    def _running(self, conductor: Conductor) -> RenderableType:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("running", "epoch", self.spec.objective.metric, "", "seconds"):
+            table.add_column(heading, no_wrap=True)
+        for running in conductor.running.values():
+            table.add_row(*self._trial(running))
+        return table
+
+    def _trial(self, running: Running) -> list[RenderableType]:
+        values = finite_values(running.rows, self.spec.objective.metric)
+        epochs = running.config.hyperparameters.get("training.epochs", "?")
+        return [
+            escape(running.config.id),
+            f"{len(running.rows)}/{epochs}",
+            f"{values[-1]:.4f}" if values else "",
+            sparkline(values),
+            f"{time.monotonic() - running.since:.0f}",
+        ]
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def trial_line(spec: StudySpec, result: TrialResult) -> str:
+    """``relu+bn/tune/3  ok  val_accuracy 0.5120  optimizer.lr=0.012  38 s``."""
+    metrics = dict(result.metrics)
+    shown = [
+        name
+        for name in (spec.objective.metric, spec.objective.metric.replace("val_", "test_"))
+        if name in metrics
+    ]
+    numbers = "  ".join(f"{name} {metrics[name]:.4f}" for name in shown)
+    arm = next(arm for arm in spec.arms() if arm.name == result.config.arm)
+    tuned = arm.space.tuned_part(result.config.hyperparameters)
+    settings = " ".join(
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in tuned.items()
+    )
+    parts = (result.config.id, str(result.verdict), numbers, settings, f"{result.seconds:.0f} s")
+    return "  ".join(part for part in parts if part)
+
+
+def best_value(spec: StudySpec, progress: ArmProgress) -> float | None:
+    """The best final value of the objective among an arm's finished tuning trials."""
+    ended = progress.ended["tune"].values()
+    values = [each.metrics[spec.objective.metric] for each in ended if each.verdict.status == "ok"]
+    return (max if spec.objective.direction == "maximize" else min)(values, default=None)
+
+
+def finite_values(rows: list[Row], metric: str) -> list[float]:
+    return [float(value) for row in rows if (value := row.get(metric)) is not None]
+
+
+def sparkline(values: list[float], width: int = 20) -> str:
+    """The last ``width`` values as bars of eight heights."""
+    shown = values[-width:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    return "".join(BARS[int((value - low) / (high - low or 1) * (len(BARS) - 1))] for value in shown)

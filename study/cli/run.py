@@ -1,0 +1,86 @@
+"""`study run`: a whole study, from its file to its report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import rich_click as click
+
+from study import studyfile
+from study.cli.options import (
+    Duration,
+    data_dir_option,
+    default_data_dir,
+    json_option,
+    out_option,
+    print_json,
+    study_options,
+)
+
+
+@click.command("run")
+@study_options
+@out_option
+@data_dir_option
+@click.option("--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: OUT/mlflow.db]")
+@click.option(
+    "--address", metavar="ADDR", help="A running Ray cluster; `auto` for the one this machine is in."
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Short for --set search.seed=N.")
+@click.option("--max-concurrent", type=click.IntRange(1), help="At most so many trials at once.")
+@click.option("--time-budget", type=Duration(), metavar="30m", help="Start no trial after this long.")
+@click.option("--fresh", is_flag=True, help="Start over in a new folder instead of going on.")
+@json_option
+def run_command(
+    name: str,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    root: Path,
+    data_dir: Path | None,
+    tracking_uri: str | None,
+    address: str | None,
+    seed: int | None,
+    max_concurrent: int | None,
+    time_budget: float | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Run a study: tune every arm, confirm its best on fresh seeds, rank, report.
+
+    Whatever stops it, the same command goes on where it was: finished trials are never run again.
+    Ctrl-C once stops cleanly, twice at once.
+
+    \b
+    Examples:
+      study run cifar10-acts --profile demo
+      study run cifar10-acts --profile laptop --data-dir ~/data
+      study run ./mine.toml --set search.trials_per_arm=4 --time-budget 30m
+      study run cifar10-acts --address auto --tracking-uri http://127.0.0.1:5000
+    """
+    from study.cli.progress import progress
+
+    if seed is not None:
+        overrides = (*overrides, f"search.seed={seed}")
+    spec = studyfile.load(name, profile, overrides)
+    with progress(spec) as shown:
+        from study.check import check
+        from study.report import print_ranking, summary
+        from study.running import Options, run_study
+
+        check(spec)
+        options = Options(
+            root=root,
+            data_dir=default_data_dir(data_dir),
+            tracking_uri=tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"),
+            address=address,
+            max_concurrent=max_concurrent,
+            time_budget_s=time_budget,
+            fresh=fresh,
+            debug="STUDY_DEBUG" in os.environ,
+        )
+        outcome = run_study(spec, options, say=shown.say, watch=shown.watch)
+    if as_json:
+        print_json(summary(outcome.record))
+    else:
+        print_ranking(outcome.record)

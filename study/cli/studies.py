@@ -1,0 +1,147 @@
+"""`study list`, `show`, `check` and `schema`: study files, read but not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from study import studyfile
+from study.cli.options import json_option, print_json, study_options
+from study.spec import Arm, StudySpec
+
+
+@click.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """The studies that come with the package, with their claims.
+
+    \b
+    Examples:
+      study list
+      study list --json
+    """
+    specs = [studyfile.load(name) for name in studyfile.bundled_names()]
+    if as_json:
+        print_json([_entry(spec) for spec in specs])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("study", "arms", "profiles", "question and claims"):
+        table.add_column(heading, overflow="fold")
+    for spec in specs:
+        profiles = ", ".join(studyfile.profiles(studyfile.read(studyfile.find(spec.name))))
+        about = "\n".join([spec.question, *(f"[dim]{claim.source}: {claim}[/dim]" for claim in spec.claims)])
+        table.add_row(spec.name, str(len(spec.arms())), profiles, about)
+    Console().print(table)
+
+
+def _entry(spec: StudySpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "question": spec.question,
+        "arms": [arm.name for arm in spec.arms()],
+        "claims": [
+            {"source": claim.source, "claim": str(claim), "kind": claim.kind} for claim in spec.claims
+        ],
+        "profiles": list(studyfile.profiles(studyfile.read(studyfile.find(spec.name)))),
+    }
+
+
+@click.command()
+@study_options
+@json_option
+def show(name: str, profile: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """A study as it would run: profile and overrides applied, arm by arm.
+
+    \b
+    Examples:
+      study show cifar10-acts
+      study show cifar10-acts --profile laptop --json
+    """
+    spec = studyfile.load(name, profile, overrides)
+    if as_json:
+        table = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        arms = [{"name": arm.name, "values": dict(arm.values), "tuned": _tuned(arm)} for arm in spec.arms()]
+        print_json({"name": spec.name, "digest": spec.digest, "arms": arms, "study": table})
+        return
+    click.echo(f"# {spec.name}@{spec.digest}, {len(spec.arms())} arms, {spec.trial_count} trials\n")
+    click.echo(spec.to_toml().rstrip())
+    for arm in spec.arms():
+        click.echo(f"\n# arm {arm.name}: tunes {'; '.join(_tuned(arm)) or 'nothing'}")
+
+
+def _tuned(arm: Arm) -> list[str]:
+    return [
+        f"{entry.key} in {entry.distribution}" + (f" where {entry.when}" if entry.when else "")
+        for entry in arm.space.entries
+    ]
+
+
+@click.command()
+@study_options
+@json_option
+def check(name: str, profile: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check a study file: every key, value, name and combination, in every profile. Runs nothing.
+
+    \b
+    Examples:
+      study check cifar10-acts
+      study check ./mine.toml --profile laptop
+    """
+    from study.check import check as check_spec
+
+    table = studyfile.read(studyfile.find(name))
+    chosen = [profile] if profile else [None, *studyfile.profiles(table)]
+    specs: list[tuple[str | None, StudySpec]] = []
+    for each in chosen:
+        spec = studyfile.load(name, each, overrides)
+        check_spec(spec)
+        specs.append((each, spec))
+    if as_json:
+        print_json(
+            {
+                "ok": True,
+                "checked": [{"profile": p, "digest": s.digest, "trials": s.trial_count} for p, s in specs],
+            }
+        )
+        return
+    for each, spec in specs:
+        label = f"profile {each}" if each else "as written"
+        arms = len(spec.arms())
+        click.echo(
+            f"ok  {spec.name}@{spec.digest}  {label}: {arms} arm{'s' * (arms > 1)}, {spec.trial_count} trials"
+        )
+
+
+@click.command()
+@click.option("--to", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write it there instead.")
+def schema(path: Path | None) -> None:
+    """The JSON Schema of study files, for editors.
+
+    With Even Better TOML or Taplo, `#:schema ./study.schema.json` at the top of a study file turns on
+    completion and checking.
+
+    \b
+    Examples:
+      study schema --to study.schema.json
+    """
+    import json
+
+    document = StudySpec.model_json_schema(by_alias=True)
+    document["title"] = "A study file"
+    del document["properties"]["name"]
+    document["required"].remove("name")
+    document["properties"]["profiles"] = {
+        "type": "object",
+        "description": "Named overrides: study run NAME --profile P.",
+        "additionalProperties": {"type": "object"},
+    }
+    text = json.dumps(document, indent=2)
+    if path:
+        path.write_text(text + "\n", encoding="utf-8")
+    else:
+        click.echo(text)

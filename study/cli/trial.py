@@ -1,0 +1,148 @@
+"""`study trial`: one trial in this process, where a debugger works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from study import studyfile
+from study.cli.options import data_dir_option, default_data_dir, json_option, print_json
+from study.errors import StudyFileError
+from study.registry import nearest
+from study.space import Categorical, Distribution, Scalar
+from study.spec import COMPONENTS, Arm, StudySpec
+from study.trial import Row, TrialConfig, TrialResult
+
+COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "images_per_second")
+
+
+@click.command()
+@click.argument("name", metavar="NAME|FILE")
+@click.option("--profile", metavar="P", help="A named set of overrides from the study file.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A study-file key, or a bare one: activation.name=elu.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="The trial's seed."
+)
+@click.option("--test", is_flag=True, help="Score it on the test split too, as in the confirm phase.")
+@click.option("--device", metavar="D", help="cpu, cuda, cuda:1.  [default: cuda where there is one]")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: resources.cpus_per_trial]")
+@data_dir_option
+@json_option
+def trial(
+    name: str,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    seed: int,
+    test: bool,
+    device: str | None,
+    threads: int | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Train one trial of a study, in this process, without Ray and without a record.
+
+    Compared and tuned hyperparameters that are not set take their first value, or the middle of their
+    range. A trial that diverges is a result, not an error.
+
+    \b
+    Examples:
+      study trial cifar10-acts --profile demo --set activation.name=elu
+      study trial cifar10-acts --profile demo --set optimizer.lr=30 --json
+      python -m pdb -m study trial ./mine.toml
+    """
+    bare = [text for text in overrides if text.split(".")[0] in COMPONENTS]
+    spec = studyfile.load(name, profile, [text for text in overrides if text not in bare])
+    chosen = dict(_bare(text) for text in bare)
+
+    from study.check import check
+    from study.running import load_data
+    from study.training import train
+
+    spec = _held(spec, name, profile, overrides, bare)
+    check(spec)
+    config = example(spec, _arm(spec, chosen), seed, test)
+    data = load_data(spec, default_data_dir(data_dir))
+    report = None if as_json else _print_row
+    if not as_json:
+        click.echo(
+            f"{config.id}  " + "  ".join(f"{key}={value}" for key, value in config.hyperparameters.items())
+        )
+        click.echo("  ".join(f"{column:>17}" for column in COLUMNS))
+    result = train(
+        config, data, report=report, device=device, threads=threads or spec.resources.cpus_per_trial
+    )
+    print_json(result.to_json()) if as_json else _print_end(result)
+
+
+def _bare(text: str) -> tuple[str, Scalar]:
+    key, _, value = text.partition("=")
+    return key.strip(), studyfile.parse_value(value.strip())
+
+
+def _held(
+    spec: StudySpec, name: str, profile: str | None, overrides: tuple[str, ...], bare: list[str]
+) -> StudySpec:
+    """The study with the bare keys held; those that are compared only pick the arm."""
+    compared = [text for text in bare if _bare(text)[0] in spec.compared]
+    return studyfile.load(
+        name,
+        profile,
+        [f"fixed.{text}" if text in bare else text for text in overrides if text not in compared],
+    )
+
+
+def _arm(spec: StudySpec, chosen: dict[str, Scalar]) -> Arm:
+    wanted = {key: value for key, value in chosen.items() if key in spec.compared}
+    for key, value in wanted.items():
+        if value not in spec.compared[key]:
+            known = [str(each) for each in spec.compared[key]]
+            raise StudyFileError(
+                f"--set {key}",
+                "is compared, so it must be one of its values",
+                value,
+                nearest(str(value), known),
+            )
+    for arm in spec.arms():
+        if all(arm.values[key] == value for key, value in wanted.items()):
+            return arm
+    raise StudyFileError(
+        "--set", "no arm of the study has these values", wanted, "see: study show " + spec.name
+    )
+
+
+def example(spec: StudySpec, arm: Arm, seed: int, test: bool = False) -> TrialConfig:
+    """A trial of ``arm`` with everything tuned in the middle of its range."""
+    tuned = arm.space.sample(lambda key, distribution: middle(distribution))
+    phase = "confirm" if test else "tune"
+    return TrialConfig(spec.name, arm.name, phase, 0, arm.complete(tuned), seed, seed)  # type: ignore[arg-type]
+
+
+def middle(distribution: Distribution) -> Scalar:
+    """The middle of a range (of its logarithm where that is what is sampled), or the first choice."""
+    if isinstance(distribution, Categorical):
+        return distribution.choices[0]
+    low, high = distribution.low, distribution.high
+    value = (low * high) ** 0.5 if distribution.log else (low + high) / 2
+    if isinstance(low, int) and isinstance(high, int):
+        step = getattr(distribution, "step", 1)
+        return low + round((value - low) / step) * step
+    return value
+
+
+def _print_row(row: Row) -> None:
+    cells = [row.get(column) for column in COLUMNS]
+    texts = ["" if cell is None else f"{cell:.4g}" for cell in cells]
+    click.echo("  ".join(f"{text:>17}" for text in texts))
+
+
+def _print_end(result: TrialResult) -> None:
+    metrics = "  ".join(f"{key} {value:.4f}" for key, value in sorted(result.metrics.items()))
+    click.echo(f"{result.verdict}  {result.verdict.reason}".rstrip() + (f"\n{metrics}" if metrics else ""))
+    click.echo(f"{result.seconds:.1f} s  {result.gradient_evaluations} gradient evaluations")

@@ -1,0 +1,263 @@
+"""The conductor: decides which trial comes next, and keeps account of every one in the record.
+
+Pure accounting over the journal: it knows neither Ray nor torch. Whatever it decides is written to
+the journal before it is acted on, so a study that is started again replays the journal and goes on
+where it was: trials that ended are not run again, trials that were cut short are, with the same
+hyperparameters and seeds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from study.analysis.selection import best_trial
+from study.record import JournalWriter, StudyRecord
+from study.samplers import ArmSearch
+from study.seeding import derive_seed
+from study.space import Scalar
+from study.spec import Arm, StudySpec
+from study.trial import PHASES, Phase, Row, TrialConfig, TrialResult
+
+# As many failures in a row as this, and the code or the machine is broken: going on wastes money.
+FAILURES_IN_A_ROW = 3
+
+
+@dataclass
+class Running:
+    """A trial that was handed out and has not ended."""
+
+    config: TrialConfig
+    since: float
+    rows: list[Row] = field(default_factory=list)
+    token: str | None = None
+
+
+@dataclass
+class ArmProgress:
+    """One arm's search and what is known of its trials, by index, in each phase."""
+
+    arm: Arm
+    search: ArmSearch
+    asked: dict[Phase, dict[int, TrialConfig]] = field(
+        default_factory=lambda: {phase: {} for phase in PHASES}
+    )
+    ended: dict[Phase, dict[int, TrialResult]] = field(
+        default_factory=lambda: {phase: {} for phase in PHASES}
+    )
+    best: TrialResult | None = None
+    tuned: bool = False
+
+
+class Conductor:
+    """A TrialSource (see study.tuning.spread) over one study's record."""
+
+    def __init__(
+        self,
+        record: StudyRecord,
+        journal: JournalWriter,
+        *,
+        worst: float,
+        concurrent: int = 1,
+        deadline: float | None = None,
+        watch: Callable[[Conductor], None] = lambda conductor: None,
+    ) -> None:
+        """``worst`` is the objective's value for a trial that learned nothing (chance, or the loss of
+        the best constant); ``deadline`` is a time.monotonic() after which no trial is started."""
+        self.spec: StudySpec = record.spec
+        self.journal = journal
+        self.worst, self.concurrent, self.deadline, self.watch = worst, concurrent, deadline, watch
+        self.arms = {arm.name: ArmProgress(arm, ArmSearch(self.spec, arm)) for arm in self.spec.arms()}
+        self.running: dict[str, Running] = {}
+        self.attempts: dict[str, int] = {}
+        self.tokens: dict[str, int] = {}
+        self.failures: list[TrialResult] = []
+        self.stop_requested = False
+        self.out_of_time = False
+        self.interrupted: deque[TrialConfig] = deque()
+        self._replay(record)
+
+    # -- what others ask ---------------------------------------------------------------------------
+
+    def next_trial(self) -> TrialConfig | None:
+        if self.exhausted() or len(self.running) >= self.concurrent:
+            return None
+        config = self._interrupted() or self._next_confirm() or self._next_tune()
+        if config is not None:
+            self.running[config.id] = Running(config, time.monotonic())
+            self.watch(self)
+        return config
+
+    def exhausted(self) -> bool:
+        if self.deadline is not None and time.monotonic() > self.deadline and self.missing():
+            self.out_of_time = True
+        return self.stopping() or self.out_of_time or not self.missing()
+
+    def stopping(self) -> bool:
+        return self.stop_requested or self.broken
+
+    @property
+    def broken(self) -> bool:
+        """Whether so many trials failed in a row that going on makes no sense."""
+        return len(self.failures) >= FAILURES_IN_A_ROW
+
+    def missing(self) -> int:
+        """How many trials have not ended yet. An arm without a single finished trial has nothing to
+        confirm, so its replicates are not waited for."""
+        return sum(
+            self.spec.search.trials_per_arm - len(progress.ended["tune"]) + self._replicates_missing(progress)
+            for progress in self.arms.values()
+        )
+
+    def results(self) -> dict[str, TrialResult]:
+        """Every trial that has ended, by id."""
+        return {
+            result.config.id: result
+            for progress in self.arms.values()
+            for phase in PHASES
+            for result in progress.ended[phase].values()
+        }
+
+    # -- what others tell --------------------------------------------------------------------------
+
+    def started(self, trial: TrialConfig, token: str) -> None:
+        running = self.running.get(trial.id)
+        if running is None:
+            return
+        running.token, running.rows = token, []
+        self.attempts[trial.id] = self.attempts.get(trial.id, 0) + 1
+        self.tokens[token] = self.attempts[trial.id]
+        self.journal.started(trial.id, self.tokens[token])
+        self.watch(self)
+
+    def reported(self, trial: TrialConfig, token: str, row: Row) -> None:
+        running = self.running.get(trial.id)
+        if running is None or running.token != token or _epoch(row) != len(running.rows) + 1:
+            return  # late, doubled or out of order: from an attempt that was given up
+        running.rows.append(row)
+        self.journal.epoch(trial.id, self.tokens[token], row)
+        self.watch(self)
+
+    def ended(self, result: TrialResult, token: str | None) -> None:
+        running = self.running.get(result.config.id)
+        if running is None or (token is not None and running.token != token):
+            return
+        del self.running[result.config.id]
+        result = result.with_curve(tuple(running.rows))
+        self.journal.result(result.config.id, max(1, self.attempts.get(result.config.id, 0)), result)
+        self._account(result)
+        failed = result.verdict.status == "failed"
+        self.failures = [*self.failures, result] if failed else []
+        self.watch(self)
+
+    # -- deciding ----------------------------------------------------------------------------------
+
+    def _interrupted(self) -> TrialConfig | None:
+        """A trial that an earlier session handed out and that had not ended."""
+        return self.interrupted.popleft() if self.interrupted else None
+
+    def _next_confirm(self) -> TrialConfig | None:
+        """The next replicate of an arm whose tuning is done: the lowest replicate first, so that the
+        arms that are ready fill their blocks together."""
+        ready = [
+            (len(progress.asked["confirm"]), number, progress)
+            for number, progress in enumerate(self.arms.values())
+            if progress.best and len(progress.asked["confirm"]) < self.spec.search.replicates
+        ]
+        if not ready:
+            return None
+        index, _, progress = min(ready, key=lambda entry: entry[:2])
+        assert progress.best is not None
+        best = progress.best.config.hyperparameters
+        seed = derive_seed(self.spec.name, self.spec.search.seed, "confirm", index)
+        return self._ask(progress, "confirm", index, hyperparameters=best, seed=seed, split_seed=seed)
+
+    def _next_tune(self) -> TrialConfig | None:
+        """The next trial of the arm that has had the fewest, so that arms advance together."""
+        behind = min(self.arms.values(), key=lambda progress: len(progress.asked["tune"]))
+        index = len(behind.asked["tune"])
+        if index >= self.spec.search.trials_per_arm:
+            return None
+        hyperparameters = behind.arm.complete(behind.search.ask(index))
+        seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", index)
+        split_seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", "split")
+        return self._ask(
+            behind, "tune", index, hyperparameters=hyperparameters, seed=seed, split_seed=split_seed
+        )
+
+    def _ask(
+        self,
+        progress: ArmProgress,
+        phase: Phase,
+        index: int,
+        *,
+        hyperparameters: Mapping[str, Scalar],
+        seed: int,
+        split_seed: int,
+    ) -> TrialConfig:
+        config = TrialConfig(
+            self.spec.name,
+            progress.arm.name,
+            phase,
+            index,
+            dict(hyperparameters),
+            seed,
+            split_seed,
+        )
+        self.journal.asked(config)
+        progress.asked[phase][index] = config
+        return config
+
+    def _replicates_missing(self, progress: ArmProgress) -> int:
+        if progress.tuned and progress.best is None:
+            return 0
+        return self.spec.search.replicates - len(progress.ended["confirm"])
+
+    # -- accounting --------------------------------------------------------------------------------
+
+    def _account(self, result: TrialResult) -> None:
+        progress = self.arms[result.config.arm]
+        progress.ended[result.config.phase][result.config.index] = result
+        if result.config.phase == "tune":
+            progress.search.tell(result, self.worst)
+            progress.tuned = len(progress.ended["tune"]) == self.spec.search.trials_per_arm
+            if progress.tuned:
+                ended = {each.config.id: each for each in progress.ended["tune"].values()}
+                progress.best = best_trial(self.spec, ended, result.config.arm)
+
+    def _replay(self, record: StudyRecord) -> None:
+        """Bring arms and samplers to where the journal left them, in the order it was written.
+
+        A failed trial is not an end: it is tried again.
+        """
+        ended = record.results().values()
+        results = {each.config.id: each for each in ended if each.verdict.status != "failed"}
+        events = list(record.events())
+        last = {event["trial"]: number for number, event in enumerate(events) if event["event"] == "result"}
+        for number, event in enumerate(events):
+            trial = event.get("trial", "")
+            if event["event"] == "asked":
+                self._replay_asked(TrialConfig.from_json(event["config"]))
+            elif event["event"] == "started":
+                self.attempts[trial] = event["attempt"]
+            elif last.get(trial) == number and trial in results:
+                self._account(results[trial])
+        self.interrupted.extend(
+            config
+            for progress in self.arms.values()
+            for phase in PHASES
+            for config in progress.asked[phase].values()
+            if config.id not in results
+        )
+
+    def _replay_asked(self, config: TrialConfig) -> None:
+        progress = self.arms[config.arm]
+        progress.asked[config.phase][config.index] = config
+        if config.phase == "tune":
+            progress.search.repeat(config.index, progress.arm.space.tuned_part(config.hyperparameters))
+
+
+def _epoch(row: Row) -> int:
+    return int(row["epoch"] or 0)

@@ -1,0 +1,187 @@
+"""A whole study: data, record, trials, tracking, report. What `study run` does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from study.check import worst_value
+from study.components.datasets import LoadedData, load_dataset
+from study.conductor import Conductor
+from study.environment import environment
+from study.errors import DataError, StudyInterrupted, StudyUnfinished
+from study.record import JournalWriter, StudyRecord
+from study.spec import StudySpec
+from study.trial import TrialResult
+
+if TYPE_CHECKING:
+    from study.report import ReportFiles
+
+
+@dataclass(frozen=True)
+class Options:
+    """How and where a study runs; none of it changes its numbers."""
+
+    root: Path
+    data_dir: Path | None = None
+    tracking_uri: str | None = None
+    address: str | None = None
+    max_concurrent: int | None = None
+    time_budget_s: float | None = None
+    fresh: bool = False
+    debug: bool = False
+    command: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind."""
+
+    record: StudyRecord
+    files: ReportFiles
+    missing: int
+    failed: tuple[TrialResult, ...]
+    pending_tracking: int
+
+
+Watch = Callable[[Conductor], None]
+Say = Callable[[str], None]
+
+
+def run_study(
+    spec: StudySpec, options: Options, *, say: Say = lambda line: None, watch: Watch = lambda conductor: None
+) -> Outcome:
+    """Run what is missing of a (checked) study, then write its report.
+
+    ``say`` is given lines for people, ``watch`` the conductor whenever something has happened. Raises
+    StudyError before anything is asked of a machine where data, folder or store are not usable;
+    StudyInterrupted and StudyUnfinished after what finished was kept and reported.
+    """
+    from study import tracking
+
+    data = load_data(spec, options.data_dir)
+    uri = options.tracking_uri or tracking.default_tracking_uri(options.root)
+    tracking.check(uri)
+    record = StudyRecord.create(options.root, spec, options.fresh)
+    say(f"record   {record.folder}")
+    say(f"data     {data.name}{' (a part)' if data.part else ''} from {data.origin}")
+    with JournalWriter(record) as journal:
+        refuse_other_data(record, data)
+        facts = environment() | {
+            "data": {"name": data.name, "fingerprint": data.fingerprint, "part": data.part}
+        }
+        journal.session(facts, list(options.command))
+        with tracking.Feeder(record, uri) as feeder:
+            conductor = run_trials(record, journal, data, options, say=say, watch=watch)
+            if not conductor.missing() and not record.finished:
+                journal.append("finished")
+            files = _report(record, uri, say)
+        pending = feeder.pending
+    if pending:
+        say(f"MLflow   {pending} records pending; send them later with: study sync {record.name}")
+    failed = tuple(each for each in conductor.results().values() if each.verdict.status == "failed")
+    outcome = Outcome(record, files, conductor.missing(), failed, pending)
+    _raise_if_cut_short(conductor, outcome)
+    return outcome
+
+
+def run_trials(
+    record: StudyRecord,
+    journal: JournalWriter,
+    data: LoadedData,
+    options: Options,
+    *,
+    say: Say,
+    watch: Watch,
+) -> Conductor:
+    """Hand out the record's missing trials to Ray until none is missing or somebody says stop."""
+    spec = record.spec
+    worst = worst_value(spec.objective.metric, len(data.classes))
+    budget = options.time_budget_s
+    deadline = None if budget is None else time.monotonic() + budget
+    conductor = Conductor(record, journal, worst=worst, deadline=deadline, watch=watch)
+    done = len(conductor.results())
+    if done:
+        say(f"resuming {done} trials are done, {conductor.missing()} are missing")
+    if not conductor.missing():
+        return conductor
+    from study.tuning.session import ray_session
+
+    resources = spec.resources
+    if options.max_concurrent is not None:
+        resources = resources.model_copy(update={"max_concurrent": options.max_concurrent})
+    size = data.train_images.nbytes + data.test_images.nbytes
+    with ray_session(options.address, resources, size, options.debug) as slots, stop_signals(conductor, say):
+        say(f"running  {slots.concurrent} trials at once, {slots.cpus} CPUs and {slots.gpus:g} GPUs each")
+        from study.tuning.spread import spread
+
+        conductor.concurrent = slots.concurrent
+        spread(conductor, data, slots)
+    return conductor
+
+
+def load_data(spec: StudySpec, data_dir: Path | None) -> LoadedData:
+    """The study's data set; it must be one, and it must have the images that the study asks for."""
+    names = {str(arm.held["dataset.name"]) for arm in spec.arms()}
+    if len(names) > 1:
+        raise DataError(f"{spec.name}: dataset.name: a study compares on one data set, not {sorted(names)}")
+    return load_dataset(names.pop(), data_dir)
+
+
+def refuse_other_data(record: StudyRecord, data: LoadedData) -> None:
+    """Two data sets never mix in one ranking."""
+    for session in record.sessions():
+        before = session["environment"]["data"]["fingerprint"]
+        if before != data.fingerprint:
+            raise DataError(
+                f"{data.origin}: differs from the data this study began with (fingerprint "
+                f"{data.fingerprint[:12]}, not {before[:12]}); bring that back, or start over with --fresh"
+            )
+
+
+@contextmanager
+def stop_signals(conductor: Conductor, say: Say) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once: stop cleanly, at the next report. Twice: at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if conductor.stop_requested:
+            os._exit(130)
+        conductor.stop_requested = True
+        say("stopping at the next report of the running trials; once more stops at once")
+
+    kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _report(record: StudyRecord, uri: str, say: Say) -> Any:
+    from study.report import write_report
+
+    return write_report(record)
+
+
+def _raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:
+    again = "run the same command again to go on"
+    if conductor.broken:
+        last = conductor.failures[-1]
+        raise StudyUnfinished(
+            f"{len(conductor.failures)} trials in a row failed ({last.verdict.reason}); stopped\n"
+            f"{last.error or ''}"
+        )
+    if conductor.stop_requested:
+        raise StudyInterrupted(f"interrupted; {outcome.missing} trials are missing; {again}")
+    if conductor.out_of_time:
+        raise StudyInterrupted(f"the time budget is used up; {outcome.missing} trials are missing; {again}")
+    if outcome.failed or outcome.missing:
+        raise StudyUnfinished(f"{len(outcome.failed)} trials failed; {again}")

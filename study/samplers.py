@@ -1,0 +1,154 @@
+"""The door to Optuna: one search per arm, told the truth about every trial.
+
+One Optuna study an arm, so that no arm's results steer another's search. The sampler is made anew
+from a seed derived from (study, arm, index) before every ask, in undisturbed runs too: a study that
+was resumed proposes what an undisturbed one would have (exactly so at concurrency 1).
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import optuna
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.trial import TrialState
+
+from study.errors import RecordError
+from study.registry import Registry
+from study.seeding import derive_seed
+from study.space import Categorical, Distribution, Float, Int, Scalar, SearchSpace
+from study.spec import Arm, StudySpec
+from study.trial import TrialResult
+
+logging.getLogger("optuna").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How an Optuna sampler is made and what it needs.
+
+    ``ignores_pruned``: it learns from completed trials only, so a diverged trial is told as complete
+    with the worst finite value; the others are told PRUNED, which ranks below every completed trial.
+    ``keeps_state``: what it proposed depends on what it proposed before, so one seed serves the whole
+    arm, and a resumed search repeats its proposals instead of being given the recorded ones.
+    """
+
+    build: Callable[[int, StudySpec, SearchSpace], BaseSampler]
+    ignores_pruned: bool = False
+    keeps_state: bool = False
+
+
+class ArmSearch:
+    """The search inside one arm: proposes hyperparameters, and is told how their trials ended."""
+
+    def __init__(self, spec: StudySpec, arm: Arm) -> None:
+        self._spec, self._arm = spec, arm
+        self._sampler = SAMPLERS[spec.search.sampler]
+        with warnings.catch_warnings():
+            # QMC is marked experimental; its interface has stood since Optuna 3.0.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study = optuna.create_study(direction=spec.objective.direction, sampler=self._seeded(0))
+        self._trials: dict[int, optuna.Trial] = {}
+
+    def ask(self, index: int) -> dict[str, Scalar]:
+        """Propose the tuned hyperparameters of the arm's trial number ``index`` (from 0)."""
+        if index and not self._sampler.keeps_state:
+            self._study.sampler = self._seeded(index)
+        trial = self._study.ask()
+        assert trial.number == index, "an arm's trials are asked in order"
+        self._trials[index] = trial
+        return self._arm.space.sample(lambda key, space: _suggest(trial, key, space))
+
+    def repeat(self, index: int, tuned: Mapping[str, Scalar]) -> None:
+        """Bring the search to where it was after it had proposed ``tuned`` for ``index``."""
+        if not self._sampler.keeps_state:
+            self._study.enqueue_trial(dict(tuned))
+        if self.ask(index) != dict(tuned):
+            raise RecordError(
+                f"{self._spec.name}: the sampler {self._spec.search.sampler} no longer proposes what the "
+                f"record has for {self._arm.name}/tune/{index}; another Optuna? start over with --fresh"
+            )
+
+    def tell(self, result: TrialResult, worst: float) -> None:
+        """Say how a trial ended. ``worst`` is the objective's value for a trial that learned nothing.
+
+        Diverged and stalled trials are the worst there is, never FAIL: a sampler forgets failures and
+        proposes them again. ``failed`` (broken code, broken machine) says nothing about a point.
+        """
+        trial = self._trials[result.config.index]
+        for row in result.curve:
+            value, epoch = row.get(self._spec.objective.metric), row["epoch"]
+            if value is not None and epoch is not None and result.verdict.status in ("ok", "pruned"):
+                trial.report(value, int(epoch))
+        if result.verdict.status == "ok":
+            self._study.tell(trial, float(result.metrics[self._spec.objective.metric]))
+        elif result.verdict.status == "failed":
+            self._study.tell(trial, state=TrialState.FAIL)
+        elif result.verdict.status != "pruned" and self._sampler.ignores_pruned:
+            self._study.tell(trial, worst)
+        else:
+            # A pruned trial ranks by its last step and value; one without reports, as a diverged one is
+            # told here, below all those.
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+    def states(self) -> dict[int, tuple[str, float | None]]:
+        """State and value of every trial as Optuna has them, by index."""
+        return {t.number: (t.state.name, t.value) for t in self._study.get_trials(deepcopy=False)}
+
+    def _seeded(self, index: int) -> BaseSampler:
+        seed = derive_seed(self._spec.name, self._spec.search.seed, "sampler", self._arm.name, index)
+        return self._sampler.build(seed, self._spec, self._arm.space)
+
+
+def _suggest(trial: optuna.Trial, key: str, space: Distribution) -> Scalar:
+    match space:
+        case Float(low, high, log, _):
+            return trial.suggest_float(key, low, high, log=log)
+        case Int(low, high, log, step):
+            return trial.suggest_int(key, low, high, log=log, step=step)
+        case Categorical(choices):
+            value: Scalar = trial.suggest_categorical(key, choices)  # type: ignore[assignment]
+            return value
+
+
+def _startup(spec: StudySpec) -> int:
+    """Random trials before a model is fitted: Optuna's ten, or half the budget where that is less."""
+    return max(1, min(10, spec.search.trials_per_arm // 2))
+
+
+SAMPLERS: Registry[Sampler] = Registry(
+    "sampler",
+    random=Sampler(lambda seed, spec, space: RandomSampler(seed)),
+    tpe=Sampler(lambda seed, spec, space: TPESampler(seed=seed, n_startup_trials=_startup(spec))),
+    qmc=Sampler(
+        lambda seed, spec, space: QMCSampler(
+            seed=seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
+        ),
+        keeps_state=True,
+    ),
+    grid=Sampler(lambda seed, spec, space: GridSampler(space.grid(), seed=seed), keeps_state=True),
+    cmaes=Sampler(
+        lambda seed, spec, space: CmaEsSampler(
+            seed=seed, n_startup_trials=_startup(spec), warn_independent_sampling=False
+        ),
+        ignores_pruned=True,
+        keeps_state=True,
+    ),
+    gp=Sampler(
+        lambda seed, spec, space: GPSampler(
+            seed=seed, n_startup_trials=_startup(spec), warn_independent_sampling=False
+        ),
+        ignores_pruned=True,
+    ),
+)

@@ -1,0 +1,114 @@
+"""Connecting to Ray: a private one on this machine, or the cluster at an address."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.errors import StudyError, one_line
+from study.spec import Resources
+
+# Read by Ray when it is imported or started, so they are set before either.
+DRIVER_SETTINGS = {
+    # Ray executes what it is sent; without a token anybody who reaches its ports may send.
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # The record is ours: Tune's own result files, snapshots and signal handler are not wanted.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+}
+# A trial that takes more than Tune's 2 s to unwind would otherwise fail the next one on its worker.
+WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many trials run at once, and what each may use."""
+
+    concurrent: int
+    cpus: int
+    gpus: float
+
+
+@contextmanager
+def ray_session(address: str | None, resources: Resources, data_bytes: int, debug: bool) -> Iterator[Slots]:
+    """Ray for the length of a study. Raises StudyError where the cluster or its room is not there."""
+    for key, value in DRIVER_SETTINGS.items():
+        os.environ.setdefault(key, value)
+    protect_token()
+    import ray
+
+    try:
+        _start(address, data_bytes, debug)
+        yield _slots(ray.cluster_resources(), resources, address)
+    finally:
+        ray.shutdown()
+
+
+def _start(address: str | None, data_bytes: int, debug: bool) -> None:
+    import ray
+
+    local: dict[str, Any] = (
+        {} if address else {"include_dashboard": False, "object_store_memory": 2 * data_bytes + 2**28}
+    )
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=debug,
+            logging_level=logging.INFO if debug else logging.FATAL,
+            configure_logging=debug,
+            runtime_env={"env_vars": WORKER_SETTINGS},
+            **local,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        where = f"--address {address}" if address else "Ray"
+        raise StudyError(f"{where}: cannot be reached: {one_line(str(error))[:200]}") from error
+
+
+def _slots(available: dict[str, float], resources: Resources, address: str | None) -> Slots:
+    cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    where = f"the cluster at {address}" if address else "this machine"
+    room = int(cpus // resources.cpus_per_trial)
+    if room < 1:
+        raise StudyError(
+            f"resources.cpus_per_trial: {where} has {cpus:g} CPUs, a trial asks {resources.cpus_per_trial}; "
+            "ask less: --set resources.cpus_per_trial=1"
+        )
+    # A study written for GPUs runs where there are none: training takes the device that is there.
+    share = resources.gpus_per_trial if gpus else 0.0
+    if share:
+        room = min(room, int(gpus // share) if share >= 1 else int(gpus) * int(1 / share))
+    if room < 1:
+        raise StudyError(
+            f"resources.gpus_per_trial: {where} has {gpus:g} GPUs, a trial asks {share:g}; "
+            "ask less: --set resources.gpus_per_trial=0.5"
+        )
+    return Slots(min(room, resources.max_concurrent or room), resources.cpus_per_trial, share)
+
+
+def protect_token() -> None:
+    """Make sure the token that guards Ray exists and that nobody else can read it.
+
+    Ray 2.60 makes the file world-readable, so it is made here first.
+    """
+    if "RAY_AUTH_TOKEN" in os.environ:
+        return
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    elif path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
+        path.chmod(0o600)

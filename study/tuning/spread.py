@@ -1,0 +1,167 @@
+"""Ray Tune: one experiment whose searcher is the study's own source of trials."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ray import tune
+from ray.tune import Callback, Stopper
+from ray.tune.search import Searcher
+
+from study.trial import Row, TrialConfig, TrialResult, Verdict
+from study.tuning.session import Slots
+from study.tuning.trainable import run_trial
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
+    from study.components.datasets import LoadedData
+
+# How often a trial is tried again after its worker or node died; its own exceptions are not retried.
+WORKER_DEATHS = 2
+
+
+class TrialSource(Protocol):
+    """Who decides which trials run, and who is told what came of them. Knows nothing of Ray."""
+
+    def next_trial(self) -> TrialConfig | None:
+        """The next trial, or None while there is nothing to start."""
+
+    def exhausted(self) -> bool:
+        """Whether no trial will be asked for any more."""
+
+    def stopping(self) -> bool:
+        """Whether running trials are to be given up now."""
+
+    def started(self, trial: TrialConfig, token: str) -> None:
+        """An attempt at a trial has begun; ``token`` names the attempt."""
+
+    def reported(self, trial: TrialConfig, token: str, row: Row) -> None:
+        """A trial has finished an epoch."""
+
+    def ended(self, result: TrialResult, token: str | None) -> None:
+        """A trial has ended; no token where its process died."""
+
+
+def spread(source: TrialSource, data: LoadedData, slots: Slots) -> None:
+    """Run the source's trials until it is exhausted or stopping. The data set goes to the object
+    store once; workers on a node map the same memory."""
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    trainable = tune.with_resources(
+        tune.with_parameters(run_trial, data=data, threads=slots.cpus),
+        {"cpu": slots.cpus, "gpu": slots.gpus},
+    )
+    with tempfile.TemporaryDirectory(prefix="study-ray-") as scratch:
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=_Asker(source),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=scratch,
+                verbose=0,
+                stop=_Stop(source),
+                callbacks=[_Listener(source)],
+                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
+                progress_reporter=_Silent(),
+            ),
+        ).fit()
+
+
+def _name(trial: Trial) -> str:
+    return str(trial.trial_id)
+
+
+def _config(trial: Trial) -> TrialConfig:
+    return TrialConfig.from_json(json.loads(trial.config["trial"]))
+
+
+class _OfSource:
+    """Stands beside the source in the driver. Tune pickles its parts for snapshots that are never read,
+    so the source, which holds files and locks, stays out of them."""
+
+    _source: TrialSource
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_source"}
+
+
+class _Asker(_OfSource, Searcher):
+    """Hands out the source's trials. What came of them reaches the source through the listener."""
+
+    def __init__(self, source: TrialSource) -> None:
+        super().__init__(metric=None, mode=None)
+        self._source = source
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        config = self._source.next_trial()
+        if config is not None:
+            return {"trial": json.dumps(config.to_json())}
+        return Searcher.FINISHED if self._source.exhausted() else None
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        return None
+
+    def save(self, checkpoint_path: str) -> None:
+        return None
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise AssertionError("a study resumes from its record, never from Tune's snapshots")
+
+
+class _Stop(_OfSource, Stopper):
+    def __init__(self, source: TrialSource) -> None:
+        self._source = source
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._source.stopping()
+
+
+class _Listener(_OfSource, Callback):
+    """Passes rows and results on to the source, in the driver, in the order they arrive."""
+
+    def __init__(self, source: TrialSource) -> None:
+        self._source = source
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        config, token = _config(trial), result["attempt"]
+        if "row" in result:
+            self._source.reported(config, token, result["row"])
+        elif "result" in result:
+            self._source.ended(TrialResult.from_json(json.loads(result["result"])), token)
+        else:
+            self._source.started(config, token)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        error = trial.get_error()
+        reason = f"its worker died {WORKER_DEATHS + 1} times: {type(error).__name__}"
+        verdict = Verdict("failed", "worker_death", reason=reason)
+        self._source.ended(TrialResult(_config(trial), verdict, error=str(error)), None)
+
+
+class _Silent(tune.ProgressReporter):
+    def should_report(self, trials: list[Trial], done: bool = False) -> bool:
+        return False
+
+    def report(self, trials: list[Trial], done: bool, *sys_info: Any) -> None:
+        return None
+
+
+os.environ.setdefault("TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "1000000")
