@@ -1,0 +1,179 @@
+"""``study data``: which data sets there are, getting them, and looking whether they are what they say."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from study.errors import StudyError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from study.components.datasets import DatasetInfo
+
+_data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="STUDY_DATA_DIR",
+    show_envvar=True,
+    metavar="DIR",
+    help="The only folder looked in. Without it: your own data folder.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+
+
+@click.group()
+def data() -> None:
+    """List, fetch and check data sets.
+
+    \b
+    Examples:
+      study data list
+      study data fetch cifar10
+      study data check cifar10 --data-dir ~/data
+    """
+
+
+@data.command("list")
+@_data_dir
+@_json
+def list_data_sets(data_dir: Path | None, as_json: bool) -> None:
+    """List the data sets, and where each was found.
+
+    \b
+    Examples:
+      study data list
+      study data list --data-dir ~/data --json
+    """
+    from study.components.datasets import DATASETS
+
+    found = {name: info.locate(data_dir) for name, info in DATASETS.items()}
+    if as_json:
+        click.echo(json.dumps([_facts(info, found[name]) for name, info in DATASETS.items()], indent=2))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("data set", "classes", "images", "shape", box=box.SIMPLE_HEAD)
+    table.add_column("where", overflow="fold")
+    for name, info in DATASETS.items():
+        table.add_row(
+            name,
+            str(len(info.classes)),
+            f"{info.train_examples:,} + {info.test_examples:,}",
+            "x".join(str(size) for size in info.shape),
+            found[name] or f"not found: study data fetch {name}",
+        )
+    Console().print(table)
+
+
+def _facts(info: DatasetInfo, found: str | None) -> dict[str, object]:
+    fields = "name task classes shape train_examples test_examples licence source downloadable mean std"
+    return {field: getattr(info, field) for field in fields.split()} | {"found": found}
+
+
+@data.command("fetch")
+@click.argument("name")
+@_data_dir
+@click.option("--mirror", metavar="URL", help="Another address of the archive; it is verified all the same.")
+def fetch_data_set(name: str, data_dir: Path | None, mirror: str | None) -> None:
+    """Download the published archive of a data set.
+
+    A download that was cut goes on where it stopped. The archive appears under its name only when its
+    checksum is right, and is read as it is: there is nothing to unpack.
+
+    \b
+    Examples:
+      study data fetch cifar10
+      study data fetch cifar100 --data-dir ~/data
+      study data fetch cifar10 --mirror http://localhost:8000/archives
+    """
+    from study.components.datasets import DATASETS
+
+    info = DATASETS[name]
+    found = info.locate(data_dir)
+    if not info.downloadable:
+        click.echo(f"{name} is {found}: there is nothing to fetch")
+    elif found is not None:
+        click.echo(f"{name} is there already: {found} (look into it with `study data check {name}`)")
+    else:
+        click.echo(f"{name} is there: {_download(name, data_dir, mirror)}")
+
+
+def _download(name: str, data_dir: Path | None, mirror: str | None) -> Path:
+    from study.components.datasets.fetching import ARCHIVES, BASE_URL, fetch
+
+    archive, address = ARCHIVES[name], mirror or BASE_URL
+    click.echo(f"fetching {archive.name} from {address}", err=True)
+    with _progress() as bar:
+        task = bar.add_task(archive.name, total=archive.size_bytes)
+        return fetch(name, data_dir, base_url=address, progress=lambda done: bar.update(task, completed=done))
+
+
+def _progress() -> AbstractContextManager[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TransferSpeedColumn as SpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), SpeedColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+
+
+@data.command("check")
+@click.argument("name")
+@_data_dir
+@_json
+def check_data_set(name: str, data_dir: Path | None, as_json: bool) -> None:
+    """Read a data set whole and look whether it is what it says.
+
+    Files, shapes, labels, images per class, repeated images, channel means and deviations. A folder is
+    known by its content, whatever the order of its images; a class-balanced part passes, named as a part.
+
+    \b
+    Examples:
+      study data check cifar10
+      study data check cifar10 --data-dir ~/data/cifar-10-batches-py
+      study data check digits --json
+    """
+    from study.components.datasets import load_dataset
+    from study.components.datasets.checking import describe
+
+    try:
+        facts = describe(load_dataset(name, data_dir))
+    except StudyError as error:
+        if as_json:
+            click.echo(json.dumps({"name": name, "ok": False, "error": str(error)}, indent=2))
+        raise
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        _print_facts(facts)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    lines = {
+        "data set": facts["name"],
+        "verdict": "ok, a class-balanced part" if facts["part"] else "ok, whole",
+        "read from": facts["origin"],
+    }
+    for split, count in facts["images"].items():
+        per_class = facts["images_per_class"][split].values()
+        spread = " to ".join(str(size) for size in sorted({min(per_class), max(per_class)}))
+        lines[f"{split} images"] = f"{count:,} ({spread} of each class)"
+    for statistic in ("mean", "std"):
+        lines[f"channel {statistic}"] = _numbers(facts[statistic])
+        lines[f"published {statistic}"] = _numbers(facts[f"published_{statistic}"])
+    lines["fingerprint"] = facts["fingerprint"]
+    for label, value in lines.items():
+        click.echo(f"{label:<16}{value}")
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.8f}" for value in values)

@@ -1,0 +1,1 @@
+"""What a trial is made of: one literal table per module."""

@@ -1,0 +1,36 @@
+"""The data sets: what is known of each, and its arrays, checked when they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from study.components.datasets.cifar import CIFAR
+from study.components.datasets.digits import DIGITS
+from study.components.datasets.info import DatasetInfo, LoadedData
+from study.components.datasets.splits import Split, check_sizes, default_validation_size, split
+from study.registry import Registry
+
+__all__ = [
+    "DATASETS",
+    "DatasetInfo",
+    "LoadedData",
+    "Split",
+    "check_sizes",
+    "default_validation_size",
+    "load_dataset",
+    "split",
+]
+
+
+def load_dataset(name: str, data_dir: Path | None) -> LoadedData:
+    """The data set ``name``, whole or a class-balanced part, read from ``data_dir`` and checked.
+
+    ``data_dir`` is the only place looked in; None is the user's data folder. UnknownName for a name that
+    is not in DATASETS; DataError where the data is missing, damaged, or not what it is said to be.
+    """
+    return DATASETS[name].load(data_dir)
+
+
+DATASETS: Registry[DatasetInfo] = Registry(
+    "data set", cifar10=CIFAR["cifar10"], cifar100=CIFAR["cifar100"], digits=DIGITS
+)

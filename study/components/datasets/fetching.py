@@ -1,0 +1,168 @@
+"""Downloads a published archive: resumable, verified, and under its final name only when whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from study.components.datasets.info import refusal
+from study.components.datasets.sources import user_data_folder
+from study.errors import DataError
+from study.registry import Registry
+
+if TYPE_CHECKING:
+    from requests import Response
+
+BASE_URL = "https://www.cs.toronto.edu/~kriz"
+CONNECT_TIMEOUT_S = 15
+READ_TIMEOUT_S = 60
+_CHUNK_BYTES = 2**18
+_BY_HAND = "try again later, or put the archive into the data folder by hand"
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file: its name, its size, and the checksum of its content."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+def fetch(
+    name: str, data_dir: Path | None, *, base_url: str = BASE_URL, progress: Progress | None = None
+) -> Path:
+    """The published archive of data set ``name`` in ``data_dir`` (None: the user's data folder).
+
+    Downloads what is missing of it. ``progress`` is told the number of bytes that are there, as they
+    come. DataError where the server, the network, the disk or the checksum refuses.
+    """
+    return download(ARCHIVES[name], data_dir or user_data_folder(), base_url=base_url, progress=progress)
+
+
+def download(
+    archive: Archive, folder: Path, *, base_url: str = BASE_URL, progress: Progress | None = None
+) -> Path:
+    """``archive`` under ``folder``, from ``base_url``. See ``fetch``."""
+    final, part = folder / archive.name, folder / f"{archive.name}.part"
+    if final.exists():
+        if _checksum(final) != archive.sha256:
+            raise refusal(
+                final, "it is there and is not the published archive", "move it away and fetch again"
+            )
+        return final
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_room(archive, part)
+        _complete(archive, part, f"{base_url.rstrip('/')}/{archive.name}", progress or (lambda done: None))
+        part.replace(final)
+    except OSError as error:
+        raise refusal(folder, f"cannot be written: {error.strerror or error}") from None
+    return final
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _check_room(archive: Archive, part: Path) -> None:
+    needed, free = archive.size_bytes - _size(part), shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise refusal(part.parent, f"{archive.name} needs {_mb(needed)}, and {_mb(free)} are free there")
+
+
+def _complete(archive: Archive, part: Path, url: str, progress: Progress) -> None:
+    """Downloads what ``part`` lacks, and verifies it; a wrong part is removed."""
+    if _size(part) > archive.size_bytes:
+        part.unlink()
+    if _size(part) < archive.size_bytes:
+        _receive(archive, part, url, progress)
+    if _checksum(part) != archive.sha256:
+        part.unlink()
+        raise refusal(
+            url,
+            f"what came is not the published {archive.name} (its SHA-256 differs); it was removed",
+            "fetch again, or get the archive elsewhere",
+        )
+
+
+def _receive(archive: Archive, part: Path, url: str, progress: Progress) -> None:
+    import requests
+    import urllib3
+
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={_size(part)}-"}
+    timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+    try:
+        response = requests.get(url, headers=headers, stream=True, timeout=timeout)
+    except requests.RequestException as error:
+        raise refusal(url, f"the server cannot be reached ({type(error).__name__})", _BY_HAND) from None
+    with response:
+        if response.status_code == 416:  # the server's file ends before ours
+            part.unlink(missing_ok=True)
+        if response.status_code not in (200, 206):
+            raise refusal(url, f"the server answered {response.status_code} {response.reason}", _BY_HAND)
+        resumed = response.status_code == 206 and _starts_at(response, _size(part))
+        try:
+            with part.open("ab" if resumed else "wb") as file:
+                _save(archive, response, file, progress)
+        except urllib3.exceptions.HTTPError as error:
+            raise _broken(archive, part, url, type(error).__name__) from None
+    if _size(part) < archive.size_bytes:
+        raise _broken(archive, part, url, "the connection ended early")
+
+
+def _starts_at(response: Response, size: int) -> bool:
+    """Whether the answer goes on where the part ends; a server may answer with the whole instead."""
+    return response.headers.get("Content-Range", "").startswith(f"bytes {size}-")
+
+
+def _save(archive: Archive, response: Response, file: BinaryIO, progress: Progress) -> None:
+    done = file.tell()
+    progress(done)
+    # The raw stream: some servers label a .tar.gz as gzip-encoded, and requests would unpack it.
+    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+        done += file.write(chunk)
+        progress(done)
+        if done > archive.size_bytes:  # it cannot be the archive: its checksum will say so
+            break
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _broken(archive: Archive, part: Path, url: str, reason: str) -> DataError:
+    return refusal(
+        url,
+        f"the download broke off at {_mb(_size(part))} of {_mb(archive.size_bytes)} ({reason})",
+        "fetch again: it goes on from there",
+    )
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+ARCHIVES: Registry[Archive] = Registry(
+    "archive",
+    cifar10=Archive(
+        "cifar-10-python.tar.gz",
+        170_498_071,
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    ),
+    cifar100=Archive(
+        "cifar-100-python.tar.gz",
+        169_001_437,
+        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    ),
+)
