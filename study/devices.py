@@ -9,17 +9,22 @@ from typing import Any, Literal
 
 import torch
 
-from study.errors import StudyError
+from study.errors import StudyError, shorten
 
 Precision = Literal["fp32", "bf16"]
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The named device (``cpu``, ``cuda``, ``cuda:1``); by default CUDA where there is one, else the CPU."""
-    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise StudyError(f"device {name}: this torch finds no CUDA device here; use cpu")
-    return device
+    """``cpu``, ``cuda`` or ``cuda:1``; by default CUDA where there is one. Raises StudyError."""
+    kind, _, number = (name or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
+    if kind == "cpu" and not number:
+        return torch.device("cpu")
+    if kind != "cuda" or not (number or "0").isdecimal():
+        raise StudyError(f"device: must be cpu, cuda or cuda:N, not {shorten(name)}")
+    count = torch.cuda.device_count()
+    if int(number or 0) >= count:
+        raise StudyError(f"device {name}: torch {torch.__version__} finds {count} CUDA devices here; use cpu")
+    return torch.device("cuda", int(number or torch.cuda.current_device()))
 
 
 def has_native_bf16(device: torch.device) -> bool:

@@ -58,7 +58,11 @@ class Monitor:
 
     def step(self, loss: Tensor, gradient_norm: Tensor) -> Verdict | None:
         """Take one step's loss and gradient norm (scalars, one device); the verdict, if it is known."""
-        self._waiting.append(send(self.steps, loss, gradient_norm))
+        return self.take(send(self.steps, loss, gradient_norm))
+
+    def take(self, reading: Reading) -> Verdict | None:
+        """As ``step``, with numbers that are on their way already."""
+        self._waiting.append(reading)
         self.steps += 1
         return self._read(LATE_STEPS)
 

@@ -72,10 +72,12 @@ class PReLU(nn.PReLU):
 
 
 def relu(channels: int) -> nn.Module:
+    """max(x, 0)."""
     return nn.ReLU(inplace=True)
 
 
 def leaky_relu(channels: int, *, negative_slope: Annotated[float, Interval(ge=0, lt=1)] = 0.01) -> nn.Module:
+    """max(x, 0) + negative_slope min(x, 0) (Maas et al. 2013)."""
     # A slope of 0 is ReLU; in place, torch can only differentiate slopes above it.
     return nn.LeakyReLU(negative_slope, inplace=negative_slope > 0)
 
@@ -86,10 +88,12 @@ def prelu(channels: int) -> nn.Module:
 
 
 def elu(channels: int, *, alpha: Annotated[float, Gt(0)] = 1.0) -> nn.Module:
+    """x above 0, alpha (e^x - 1) below (Clevert et al. 2016, 1511.07289)."""
     return nn.ELU(alpha, inplace=True)
 
 
 def selu(channels: int) -> nn.Module:
+    """A scaled ELU with 0 and 1 as fixed mean and variance (Klambauer et al. 2017, 1706.02515)."""
     return nn.SELU(inplace=True)
 
 
@@ -103,6 +107,7 @@ def gelu(channels: int) -> nn.Module:
 
 
 def silu(channels: int) -> nn.Module:
+    """x sigmoid(x), also known as Swish (Elfwing et al. 2018, 1702.03118)."""
     return nn.SiLU()
 
 

@@ -26,6 +26,7 @@ class Schedule:
 
 
 def constant(optimizer: Optimizer, steps: int) -> LRScheduler:
+    """The learning rate as it is."""
     return LambdaLR(optimizer, lambda step: 1.0)
 
 

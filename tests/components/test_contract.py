@@ -1,0 +1,164 @@
+"""What every table entry keeps to, by being in its table."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import pytest
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch import nn
+
+from study.components.activations import ACTIVATIONS, nonlinearity
+from study.components.augmentation import Augmentation
+from study.components.losses import LOSSES
+from study.components.metrics import METRICS
+from study.components.models import MODELS, Shape
+from study.components.optimizers import OPTIMIZERS, parameter_groups
+from study.components.routine import Routine
+from study.components.schedules import SCHEDULES
+from study.errors import UnknownName
+
+TABLES: dict[str, dict[str, Any]] = {
+    "activation": ACTIVATIONS,
+    "loss": LOSSES,
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+BUILDERS = {
+    f"{component}.{name}": entry.build for component, table in TABLES.items() for name, entry in table.items()
+}
+LEARNING_RATE = {"lr": 0.01}
+
+
+def arguments(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(build).parameters.items()
+    return {name: each for name, each in parameters if each.kind is each.KEYWORD_ONLY}
+
+
+def checker(build: Callable[..., Any], argument: str) -> TypeAdapter[Any]:
+    hint = get_type_hints(build, include_extras=True)[argument]
+    return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+def test_an_argument_admits_its_default_and_refuses_what_is_no_number(build: Callable[..., Any]) -> None:
+    for name, parameter in arguments(build).items():
+        if parameter.default is not parameter.empty:
+            checker(build, name).validate_python(parameter.default)
+        for wrong in (float("nan"), "much", None):
+            with pytest.raises(ValidationError):
+                checker(build, name).validate_python(wrong)
+
+
+@pytest.mark.parametrize(
+    ("builder", "argument", "value"),
+    [
+        ("model.all_cnn_c", "width", 0.0),
+        ("model.all_cnn_c", "width", 8.1),
+        ("model.all_cnn_c", "batch_norm", 1),
+        ("activation.leaky_relu", "negative_slope", -0.1),
+        ("activation.elu", "alpha", 0.0),
+        ("optimizer.sgd", "lr", 0.0),
+        ("optimizer.sgd", "momentum", 9.0),
+        ("optimizer.sgd", "weight_decay", -1e-4),
+        ("optimizer.adam", "beta2", 1.0),
+        ("optimizer.adamw", "eps", 0.0),
+        ("schedule.cosine", "final", 1.5),
+        ("schedule.step", "drops", 0),
+    ],
+)
+def test_a_value_past_its_limit_is_refused(builder: str, argument: str, value: float) -> None:
+    with pytest.raises(ValidationError):
+        checker(BUILDERS[builder], argument).validate_python(value)
+
+
+@pytest.mark.parametrize(
+    ("component", "field", "good", "wrong"),
+    [
+        (Augmentation, "flip", True, 1),
+        (Augmentation, "crop", 4, -1),
+        (Routine, "epochs", 1, 0),
+        (Routine, "batch_size", 128, 0.5),
+        (Routine, "precision", "bf16", "fp8"),
+        (Routine, "evaluation_size", 1, 0),
+    ],
+)
+def test_a_component_without_names_has_limits_too(
+    component: type, field: str, good: object, wrong: object
+) -> None:
+    checker(component, field).validate_python(good)
+    with pytest.raises(ValidationError):
+        checker(component, field).validate_python(wrong)
+
+
+@pytest.mark.parametrize("table", [*TABLES.values(), METRICS], ids=[*TABLES, "metric"])
+def test_a_typo_is_answered_with_the_nearest_name(table: dict[str, Any]) -> None:
+    name = next(iter(table))
+    with pytest.raises(UnknownName, match=name):
+        table[name + "x"]
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (32, 32, 3)], ids=["8x8x1", "32x32x3"])
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_with_every_activation(
+    model: str, activation: str, batch_norm: bool, shape: Shape
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    network: nn.Module = MODELS[model].build(
+        shape, 10, nonlinearity(activation), generator, width=0.05, batch_norm=batch_norm
+    )
+    height, width, channels = shape
+    logits = network(torch.randn(4, channels, height, width, generator=generator))
+    logits.square().sum().backward()
+    assert logits.shape == (4, 10)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_one_finite_number_an_example(name: str) -> None:
+    losses = LOSSES[name].build()(torch.tensor([[2.0, -1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
+    assert losses.shape == (2,)
+    assert losses.isfinite().all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_lowers_a_convex_loss(name: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    optimizer = OPTIMIZERS[name].build(parameter_groups(model), **LEARNING_RATE)
+    inputs = torch.eye(3)
+    losses = []
+    for _ in range(50):
+        loss = (model(inputs) - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 1.5
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_starts_at_the_learning_rate_and_never_passes_it(name: str) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    schedule = SCHEDULES[name].build(optimizer, 20)
+    rates = []
+    for _ in range(20):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == 0.5
+    assert all(0 < rate <= 0.5 for rate in rates)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_prefers_the_right_answer_to_the_worst(name: str) -> None:
+    metric, labels = METRICS[name], torch.arange(4)
+    right = metric.of(10 * torch.eye(4), labels).mean().item()
+    worst = metric.worst(labels.numpy())
+    assert right > worst if metric.direction == "maximize" else right < worst

@@ -1,0 +1,296 @@
+"""One trial from its config to its result, on real digits and on numbers made to break it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from study.components.activations import ACTIVATIONS
+from study.components.datasets import LoadedData, load_dataset
+from study.components.metrics import METRICS
+from study.components.optimizers import OPTIMIZERS
+from study.errors import StudyError
+from study.space import Scalar
+from study.training import train
+from study.trial import Row, TrialConfig, TrialResult
+
+DIGITS = load_dataset("digits", None)
+TIMES = {"seconds", "time", "images_per_second"}
+HYPERPARAMETERS: dict[str, Scalar] = {
+    "dataset.name": "digits",
+    "dataset.train_size": 400,
+    "dataset.validation_size": 200,
+    "model.name": "all_cnn_c",
+    "model.width": 0.1,
+    "activation.name": "elu",
+    "optimizer.name": "sgd",
+    "optimizer.lr": 0.02,
+    "optimizer.momentum": 0.9,
+    "training.epochs": 2,
+    "training.batch_size": 32,
+    "training.precision": "fp32",
+    "training.evaluation_size": 100,
+}
+
+
+def config(phase: Any = "tune", seed: int = 1, **changes: Scalar) -> TrialConfig:
+    """``optimizer__lr=0.1`` sets optimizer.lr."""
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return TrialConfig("study", "arm", phase, 0, {**HYPERPARAMETERS, **dotted}, seed, split_seed=2)
+
+
+def run(phase: Any = "tune", data: LoadedData = DIGITS, seed: int = 1, **changes: Scalar) -> TrialResult:
+    return train(config(phase, seed, **changes), data, device="cpu", threads=1)
+
+
+@cache
+def confirmed() -> TrialResult:
+    return run("confirm")
+
+
+@cache
+def diverged() -> TrialResult:
+    return run("confirm", optimizer__lr=1e6)
+
+
+def numbers(result: TrialResult) -> tuple[list[Row], dict[str, float]]:
+    """All that must repeat."""
+    curve = [{key: value for key, value in row.items() if key not in TIMES} for row in result.curve]
+    return curve, dict(result.metrics)
+
+
+# -- a training that goes well
+
+
+def test_it_learns() -> None:
+    result = confirmed()
+    assert result.verdict.status == "ok"
+    assert result.metrics["val_accuracy"] > 0.5
+    losses = [row["val_loss"] or math.inf for row in result.curve]
+    assert losses[1] < losses[0] < METRICS["loss"].worst(DIGITS.train_labels)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])
+@pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS) - {"sigmoid"}))
+def test_every_activation_but_the_sigmoid_learns_digits(activation: str, batch_norm: bool) -> None:
+    result = run(
+        activation__name=activation,
+        model__batch_norm=batch_norm,
+        optimizer__lr=0.1 if batch_norm else 0.02,
+        dataset__train_size=600,
+    )
+    assert result.verdict.status == "ok"
+    assert result.metrics["val_loss"] < 0.9 * METRICS["loss"].worst(DIGITS.train_labels)
+
+
+def test_a_deep_sigmoid_is_stuck_and_finite() -> None:
+    result = run(activation__name="sigmoid")
+    assert result.verdict.status == "ok"
+    assert result.metrics["val_loss"] == pytest.approx(math.log(10), rel=0.1)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+def test_optimizers_and_schedules_go_together(optimizer: str, schedule: str) -> None:
+    hyperparameters = {key: value for key, value in HYPERPARAMETERS.items() if "momentum" not in key}
+    changed: dict[str, Scalar] = {
+        "optimizer.name": optimizer,
+        "optimizer.lr": 0.005,
+        "schedule.name": schedule,
+    }
+    trial = replace(config(), hyperparameters={**hyperparameters, **changed})
+    assert train(trial, DIGITS, threads=1).verdict.status == "ok"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_is_recorded(precision: str) -> None:
+    assert run(training__precision=precision, training__epochs=1).environment["precision"] == precision
+
+
+def test_bf16_gives_nearly_the_numbers_of_fp32() -> None:
+    loss = run(training__precision="bf16", training__epochs=1).metrics["val_loss"]
+    assert loss == pytest.approx(run(training__epochs=1).metrics["val_loss"], rel=0.03)
+
+
+def test_augmentation_dropout_and_batch_norm_go_together() -> None:
+    result = run(augmentation__flip=True, augmentation__crop=1, model__dropout=True, model__batch_norm=True)
+    assert result.verdict.status == "ok"
+
+
+# -- what is reported
+
+
+def test_a_row_has_every_number_of_its_epoch() -> None:
+    evaluated = {f"{part}_{metric}" for part in ("train_eval", "val") for metric in METRICS}
+    trained = {"epoch", "step", "train_loss", "train_accuracy", "gradient_norm", "lr"}
+    for row in confirmed().curve:
+        assert set(row) == evaluated | trained | TIMES
+        assert all(value is not None and math.isfinite(value) for value in row.values())
+
+
+def test_rows_are_reported_as_they_come() -> None:
+    seen: list[Row] = []
+    result = train(config(), DIGITS, report=seen.append, threads=1)
+    assert tuple(seen) == result.curve
+    assert [(row["epoch"], row["step"]) for row in seen] == [(1, 13), (2, 26)]  # 400 examples, 32 at a time
+
+
+def test_what_the_reporter_raises_passes_through() -> None:
+    def stop(row: Row) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config(), DIGITS, report=stop, threads=1)
+
+
+def test_the_rate_of_a_row_is_that_of_the_epoch_s_last_step() -> None:
+    curve = run(schedule__name="step", schedule__drops=1, schedule__first=0.5).curve
+    assert [row["lr"] for row in curve] == [0.02, pytest.approx(0.002)]
+
+
+def test_the_mean_gradient_norm_is_positive_and_the_clock_runs_forward() -> None:
+    first, last = confirmed().curve
+    assert (first["gradient_norm"] or 0) > 0
+    assert 0 < (first["seconds"] or 0) < (last["seconds"] or 0) < confirmed().seconds
+    assert (first["images_per_second"] or 0) > 0
+
+
+def test_gradient_evaluations_are_the_steps_of_a_finished_training() -> None:
+    assert confirmed().gradient_evaluations == 26
+
+
+def test_the_final_metrics_are_the_last_row_s_and_in_the_confirm_phase_those_on_test() -> None:
+    result = confirmed()
+    last = {name: value for name, value in result.metrics.items() if not name.startswith("test_")}
+    assert last.items() <= result.curve[-1].items()
+    assert {name for name in result.metrics if name.startswith("test_")} == {f"test_{m}" for m in METRICS}
+    assert result.metrics["test_error"] == pytest.approx(1 - result.metrics["test_accuracy"])
+
+
+def test_the_test_split_is_not_looked_at_while_tuning() -> None:
+    broken = replace(DIGITS, test_images=np.zeros((0, 3, 3, 1), np.uint8), test_labels=np.zeros(0, np.int64))
+    result = run(data=broken)
+    assert not any("test" in name for name in [*result.metrics, *result.curve[-1]])
+
+
+def test_a_result_says_where_it_ran_and_on_which_data() -> None:
+    environment = confirmed().environment
+    assert environment["device"] == "cpu"
+    assert environment["threads"] == 1
+    assert environment["data"] == DIGITS.fingerprint
+
+
+def test_a_result_survives_json() -> None:
+    for result in (confirmed(), diverged()):
+        text = json.dumps(result.to_json(), allow_nan=False)
+        assert json.dumps(TrialResult.from_json(json.loads(text)).to_json()) == text
+
+
+# -- the same numbers again
+
+
+NOISY: dict[str, Any] = {
+    "model__dropout": True,
+    "model__batch_norm": True,
+    "augmentation__flip": True,
+    "augmentation__crop": 1,
+    "training__precision": "auto",
+}
+
+
+def test_the_same_config_gives_the_same_bits_whatever_happened_between() -> None:
+    first = run("confirm", **NOISY)
+    torch.manual_seed(99)
+    torch.nn.Conv2d(3, 7, 3)(torch.randn(2, 3, 9, 9)).sum().backward()
+    run(activation__name="relu", training__epochs=1)
+    np.random.default_rng().random()
+    assert numbers(run("confirm", **NOISY)) == numbers(first)
+
+
+def test_the_phase_does_not_change_the_training() -> None:
+    assert numbers(run("tune"))[0] == numbers(confirmed())[0]
+
+
+def test_a_training_leaves_the_process_as_it_found_it() -> None:
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    train(config(model__dropout=True), DIGITS, threads=threads + 1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_another_seed_gives_other_numbers() -> None:
+    assert numbers(run(seed=2)) != numbers(run(seed=1))
+
+
+def test_read_only_data_gives_the_same_numbers() -> None:
+    frozen = replace(DIGITS, train_images=DIGITS.train_images.copy(), train_labels=DIGITS.train_labels.copy())
+    frozen.train_images.flags.writeable = False
+    frozen.train_labels.flags.writeable = False
+    assert numbers(run("confirm", data=frozen)) == numbers(confirmed())
+
+
+# -- a training that breaks
+
+
+def test_a_rate_of_a_million_diverges_within_a_few_steps() -> None:
+    verdict = diverged().verdict
+    assert verdict.status == "diverged"
+    assert verdict.kind in {"nonfinite_loss", "nonfinite_gradient"}
+    assert verdict.epoch == 1
+    assert 0 < (verdict.step or 0) < 10
+
+
+def test_a_diverged_trial_has_no_metrics_and_counts_its_gradients() -> None:
+    result = diverged()
+    assert result.metrics == {}
+    assert result.curve == ()
+    assert result.gradient_evaluations == (result.verdict.step or 0) + 1
+
+
+def test_a_data_set_with_a_non_finite_mean_diverges_at_the_first_step() -> None:
+    verdict = run(data=replace(DIGITS, mean=(math.nan,))).verdict
+    assert (verdict.kind, verdict.step, verdict.epoch) == ("nonfinite_loss", 0, 1)
+
+
+def test_a_last_step_to_infinity_is_caught_by_the_evaluation() -> None:
+    result = run(optimizer__lr=1e30, optimizer__momentum=0.0, training__batch_size=400)
+    assert result.verdict.kind == "nonfinite_evaluation"
+    assert (result.verdict.step, result.verdict.epoch) == (0, 1)
+    assert result.curve[-1]["val_loss"] is None
+    assert result.metrics == {}
+
+
+def test_a_test_set_that_overflows_diverges_in_the_confirm_phase() -> None:
+    # Black pictures are zero at any scale; the first test pixel that is not black is infinite at this one.
+    black = np.zeros_like(DIGITS.train_images)
+    result = run("confirm", data=replace(DIGITS, train_images=black, mean=(0.0,), std=(1e-39,)))
+    assert result.verdict.kind == "nonfinite_evaluation"
+    assert result.verdict.reason.startswith("test_")
+    assert result.metrics == {}
+    assert len(result.curve) == 2
+
+
+def test_a_model_that_does_not_fit_the_pictures_is_the_user_s_mistake() -> None:
+    with pytest.raises(StudyError, match="at least 9x9"):
+        run(model__pad7=False)
+
+
+def test_more_examples_than_there_are_is_the_user_s_mistake() -> None:
+    with pytest.raises(StudyError, match="train"):
+        run(dataset__train_size=5000)
+
+
+def test_a_batch_larger_than_the_data_is_one_step() -> None:
+    assert run(training__batch_size=10_000).gradient_evaluations == 2
+
+
+def test_a_single_example_left_over_is_no_trouble_to_batch_norm() -> None:
+    result = run(dataset__train_size=33, model__batch_norm=True, training__epochs=1)
+    assert (result.verdict.status, result.gradient_evaluations) == ("ok", 1)
