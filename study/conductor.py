@@ -65,7 +65,8 @@ class Conductor:
         watch: Callable[[Conductor], None] = lambda conductor: None,
     ) -> None:
         """``worst`` is the objective's value for a trial that learned nothing (chance, or the loss of
-        the best constant); ``deadline`` is a time.monotonic() after which no trial is started."""
+        the best constant); ``deadline`` is a time.monotonic() after which no trial is started.
+        ``watch`` is called when something has happened; it finds trials that ended in ``news``."""
         self.spec: StudySpec = record.spec
         self.journal = journal
         self.worst, self.concurrent, self.deadline, self.watch = worst, concurrent, deadline, watch
@@ -77,9 +78,19 @@ class Conductor:
         self.stop_requested = False
         self.out_of_time = False
         self.interrupted: deque[TrialConfig] = deque()
+        self.done: dict[str, TrialResult] = {}
+        self.wall_seconds: list[float] = []
+        self.news: deque[TrialResult] = deque()
         self._replay(record)
 
     # -- what others ask ---------------------------------------------------------------------------
+
+    def seconds_left(self) -> float | None:
+        """An estimate from this session's trials, diverged ones too; None before the first has ended."""
+        if not self.wall_seconds:
+            return None
+        mean = sum(self.wall_seconds) / len(self.wall_seconds)
+        return mean * self.missing() / self.concurrent
 
     def next_trial(self) -> TrialConfig | None:
         if self.exhausted() or len(self.running) >= self.concurrent:
@@ -111,15 +122,6 @@ class Conductor:
             for progress in self.arms.values()
         )
 
-    def results(self) -> dict[str, TrialResult]:
-        """Every trial that has ended, by id."""
-        return {
-            result.config.id: result
-            for progress in self.arms.values()
-            for phase in PHASES
-            for result in progress.ended[phase].values()
-        }
-
     # -- what others tell --------------------------------------------------------------------------
 
     def started(self, trial: TrialConfig, token: str) -> None:
@@ -148,6 +150,8 @@ class Conductor:
         result = result.with_curve(tuple(running.rows))
         self.journal.result(result.config.id, max(1, self.attempts.get(result.config.id, 0)), result)
         self._account(result)
+        self.wall_seconds.append(time.monotonic() - running.since)
+        self.news.append(result)
         failed = result.verdict.status == "failed"
         self.failures = [*self.failures, result] if failed else []
         self.watch(self)
@@ -218,6 +222,7 @@ class Conductor:
     # -- accounting --------------------------------------------------------------------------------
 
     def _account(self, result: TrialResult) -> None:
+        self.done[result.config.id] = result
         progress = self.arms[result.config.arm]
         progress.ended[result.config.phase][result.config.index] = result
         if result.config.phase == "tune":

@@ -87,7 +87,7 @@ def run_study(
         pending = feeder.pending
     if pending:
         say(f"MLflow   {pending} records pending; send them later with: study sync {record.name}")
-    failed = tuple(each for each in conductor.results().values() if each.verdict.status == "failed")
+    failed = tuple(each for each in conductor.done.values() if each.verdict.status == "failed")
     outcome = Outcome(record, files, conductor.missing(), failed, pending)
     _raise_if_cut_short(conductor, outcome)
     return outcome
@@ -108,9 +108,8 @@ def run_trials(
     budget = options.time_budget_s
     deadline = None if budget is None else time.monotonic() + budget
     conductor = Conductor(record, journal, worst=worst, deadline=deadline, watch=watch)
-    done = len(conductor.results())
-    if done:
-        say(f"resuming {done} trials are done, {conductor.missing()} are missing")
+    if conductor.done:
+        say(f"resuming {len(conductor.done)} trials are done, {conductor.missing()} are missing")
     if not conductor.missing():
         return conductor
     from study.tuning.session import ray_session

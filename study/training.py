@@ -94,7 +94,11 @@ def train(
             metrics,
             seconds=time.monotonic() - started,
             gradient_evaluations=trial.monitor.steps if verdict.step is None else verdict.step + 1,
-            environment={**environment(place, trial.precision), "data": data.fingerprint},
+            environment={
+                **environment(place, trial.precision),
+                "data": data.fingerprint,
+                "worst": {name: each.worst(data.test_labels) for name, each in METRICS.items()},
+            },
         )
 
 

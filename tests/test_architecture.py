@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("__init__",), ("components", "record", "environment")),
     (("divergence", "batches", "devices", "check", "samplers"), ("training",)),
     (("tuning", "tracking", "analysis"),),
-    (("conductor", "report", "cluster"), ("running",)),
+    (("conductor", "planning", "report", "cluster"), ("running",)),
     (("cli",), ("__main__",)),
 )
 STEPS = {

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -36,34 +36,6 @@ class Shown(Protocol):
         """Something has happened."""
 
 
-@dataclass
-class Clock:
-    """How long trials take, and so how long the rest will."""
-
-    ended: set[str] = field(default_factory=set)
-    known: set[str] | None = None
-    durations: dict[str, float] = field(default_factory=dict)
-    since: dict[str, float] = field(default_factory=dict)
-
-    def update(self, conductor: Conductor) -> None:
-        now = time.monotonic()
-        results = conductor.results()
-        if self.known is None:
-            self.known = set(results) - set(self.since)
-        for trial, running in conductor.running.items():
-            self.since.setdefault(trial, running.since)
-        for trial in set(self.since) & set(results) - self.ended - self.known:
-            self.ended.add(trial)
-            self.durations[trial] = now - self.since[trial]
-
-    def left(self, conductor: Conductor) -> str:
-        """An estimate from the trials that ended, diverged ones too: ``about 12 min``."""
-        if not self.durations or not conductor.missing():
-            return "?" if conductor.missing() else "nothing"
-        mean = sum(self.durations.values()) / len(self.durations)
-        return f"about {duration(mean * conductor.missing() / max(1, conductor.concurrent))}"
-
-
 @contextmanager
 def progress(spec: StudySpec) -> Iterator[Shown]:
     """Progress of ``spec``'s run on standard error, live where that is a terminal."""
@@ -82,29 +54,21 @@ class Lines:
 
     spec: StudySpec
     console: Console
-    clock: Clock = field(default_factory=Clock)
-    told: set[str] = field(default_factory=set)
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, soft_wrap=True)
 
     def watch(self, conductor: Conductor) -> None:
-        self.clock.update(conductor)
-        results = conductor.results()
-        total = len(results) + conductor.missing()
-        for trial in self.clock.ended - self.told:
-            self.told.add(trial)
-            result = results[trial]
-            self.say(
-                f"[{len(results)}/{total}] {trial_line(self.spec, result)}  left {self.clock.left(conductor)}"
-            )
+        while conductor.news:
+            line = trial_line(self.spec, conductor.news.popleft())
+            self.say(f"[{done_of_all(conductor)}] {line}  left {left(conductor)}")
 
 
 class LiveView:
     """For a terminal: arms, running trials, verdicts, time left. Drawn four times a second."""
 
     def __init__(self, spec: StudySpec, console: Console) -> None:
-        self.spec, self.console, self.clock = spec, console, Clock()
+        self.spec, self.console = spec, console
         self.conductor: Conductor | None = None
         self.screen = Live(
             console=console,
@@ -119,7 +83,7 @@ class LiveView:
 
     def watch(self, conductor: Conductor) -> None:
         self.conductor = conductor
-        self.clock.update(conductor)
+        conductor.news.clear()
 
     def render(self) -> RenderableType:
         if self.conductor is None:
@@ -127,13 +91,11 @@ class LiveView:
         return Group(self._heading(self.conductor), self._arms(self.conductor), self._running(self.conductor))
 
     def _heading(self, conductor: Conductor) -> RenderableType:
-        results = conductor.results()
-        total = len(results) + conductor.missing()
-        verdicts = Counter(result.verdict.status for result in results.values())
+        verdicts = Counter(result.verdict.status for result in conductor.done.values())
         counts = "  ".join(f"[{COLOURS[status]}]{status} {count}[/]" for status, count in verdicts.items())
         return (
-            f"[bold]{escape(self.spec.name)}[/bold]  {len(results)}/{total} trials  {counts}  "
-            f"left {self.clock.left(conductor)}"
+            f"[bold]{escape(self.spec.name)}[/bold]  {done_of_all(conductor)} trials  {counts}  "
+            f"left {left(conductor)}"
         )
 
     def _arms(self, conductor: Conductor) -> RenderableType:
@@ -177,6 +139,17 @@ class LiveView:
             sparkline(values),
             f"{time.monotonic() - running.since:.0f}",
         ]
+
+
+def done_of_all(conductor: Conductor) -> str:
+    """``12/70``."""
+    return f"{len(conductor.done)}/{len(conductor.done) + conductor.missing()}"
+
+
+def left(conductor: Conductor) -> str:
+    """``about 12 min``, ``?`` before the first trial has ended."""
+    seconds = conductor.seconds_left()
+    return "?" if seconds is None else f"about {duration(seconds)}" if seconds else "nothing"
 
 
 def duration(seconds: float) -> str:
