@@ -1,0 +1,25 @@
+"""The figures of a report. Each is a function of the study, its results and its ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from study.analysis.figures.curves import draw_curves
+from study.analysis.figures.drawing import Drawing, Theme
+from study.analysis.figures.ranking import draw_ranking
+from study.analysis.figures.tuning import draw_tuning
+from study.analysis.figures.verdicts import draw_verdicts
+from study.analysis.outcomes import Results
+from study.analysis.ranking import Ranking
+from study.spec import StudySpec
+
+# None where there is nothing to draw.
+Draw = Callable[[StudySpec, Results, Ranking, Theme], Drawing | None]
+
+# By the names of their files, in the order of the report.
+FIGURES: Mapping[str, Draw] = {
+    "ranking": draw_ranking,
+    "curves": draw_curves,
+    "tuning": draw_tuning,
+    "verdicts": draw_verdicts,
+}

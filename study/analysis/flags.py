@@ -1,0 +1,87 @@
+"""What a reader should know before trusting an arm's line in the ranking."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from study.analysis.outcomes import Replicate, Results, ended
+from study.analysis.selection import best_trial, replicates_expected
+from study.analysis.wording import counted, setting
+from study.space import Distribution, Float, Int, Scalar
+from study.spec import Arm, StudySpec
+from study.trial import Phase
+
+
+@dataclass(frozen=True)
+class Flag:
+    """``kind`` is for programs, ``text`` one line for people."""
+
+    kind: Literal["edge", "tuning", "replicates", "mixed", "uncounted"]
+    text: str
+
+
+def tuned_values(spec: StudySpec, results: Results, arm: Arm) -> dict[str, Scalar] | None:
+    """The tuned hyperparameters of the configuration that the arm stands for: what its replicates
+    ran with or, before there are any, its best tuning trial's. None where there is neither."""
+    chosen = next(iter(ended(results, arm.name, "confirm")), None) or best_trial(spec, results, arm.name)
+    return arm.space.tuned_part(chosen.config.hyperparameters) if chosen else None
+
+
+def flags(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replicate, ...]) -> tuple[Flag, ...]:
+    """The arm's flags; ``found`` are its replicates by the ranking's metric."""
+    return (
+        *_on_edge(arm, tuned_values(spec, results, arm) or {}),
+        *_tuning(spec, results, arm),
+        *_replicates(spec, results, arm, found),
+    )
+
+
+def _on_edge(arm: Arm, tuned: Mapping[str, Scalar]) -> Iterator[Flag]:
+    for key, value in tuned.items():
+        distribution = arm.space.active(key, {**arm.held, **tuned})
+        if distribution is not None and distribution.on_edge(value):
+            yield Flag(
+                "edge", f"best {key} = {setting(value)} lies on the edge of {_range(distribution)}: widen it"
+            )
+
+
+def _tuning(spec: StudySpec, results: Results, arm: Arm) -> Iterator[Flag]:
+    asked = spec.search.trials_per_arm
+    mine = ended(results, arm.name, "tune")
+    if mine and best_trial(spec, results, arm.name) is None:
+        yield Flag("tuning", f"not tuned: none of {counted(len(mine), 'tuning trial')} finished well")
+    if len(mine) < asked:
+        yield Flag("tuning", f"tuning is unfinished: {len(mine)} of {counted(asked, 'trial')} ended")
+    yield from _failed(results, arm, "tune", "tuning trial")
+
+
+def _replicates(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replicate, ...]) -> Iterator[Flag]:
+    asked = replicates_expected(spec, results, arm.name)
+    mine = ended(results, arm.name, "confirm")
+    if len(mine) < asked:
+        yield Flag("replicates", f"{len(mine)} of {counted(asked, 'replicate')} ended")
+    yield from _failed(results, arm, "confirm", "replicate")
+    if len(found) == 1:
+        yield Flag("replicates", "a single replicate has no interval")
+    if any(result.config.hyperparameters != mine[0].config.hyperparameters for result in mine):
+        yield Flag("mixed", "its replicates did not all run with the same hyperparameters")
+    without = sum(each.value is None for each in found)
+    if without:
+        yield Flag("uncounted", f"{counted(without, 'replicate')} without a number: no mean can be given")
+
+
+def _failed(results: Results, arm: Arm, phase: Phase, noun: str) -> Iterator[Flag]:
+    mine = ended(results, arm.name, phase)
+    kinds = Counter(result.verdict.kind or "failed" for result in mine if result.verdict.status == "failed")
+    if kinds:
+        causes = ", ".join(kinds)
+        kind: Literal["tuning", "replicates"] = "tuning" if phase == "tune" else "replicates"
+        yield Flag(kind, f"{kinds.total()} of {counted(len(mine), noun)} failed ({causes}): not counted")
+
+
+def _range(distribution: Distribution) -> str:
+    assert isinstance(distribution, Float | Int)  # choices have no order, so no edge
+    return f"[{setting(distribution.low)}, {setting(distribution.high)}]"

@@ -1,0 +1,115 @@
+"""Means, paired differences and their t intervals; Holm's correction. Small samples, no NaN."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean of ``n`` values with its two-sided t interval.
+
+    ``mean`` is None for no value, ``low`` and ``high`` are None for fewer than two. Values that do
+    not vary give ``low == mean == high``.
+    """
+
+    n: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A mean paired difference, and how well it clears a margin on either side.
+
+    ``p_above`` belongs to "the difference is above ``margin``" and ``p_below`` to "it is below
+    minus ``margin``". Both are two-sided, so that below 0.05 they agree with the 95 % interval.
+    None for fewer than two pairs.
+    """
+
+    interval: Interval
+    margin: float
+    p_above: float | None = None
+    p_below: float | None = None
+
+    @property
+    def p(self) -> float | None:
+        """The p of the side that the difference leans to; without a margin, that of the paired t test."""
+        return None if self.p_above is None or self.p_below is None else min(self.p_above, self.p_below)
+
+
+def mean_interval(numbers: Sequence[float], noise: float = 0.0) -> Interval:
+    """The mean and its 95 % t interval (n - 1 degrees of freedom, sample standard deviation).
+
+    A spread of at most ``noise`` between the extremes is rounding, and counts as none.
+    """
+    n = len(numbers)
+    if n == 0:
+        return Interval(0)
+    if _constant(numbers, noise):
+        end = numbers[0] if n > 1 else None
+        return Interval(n, numbers[0], end, end)
+    from scipy import stats
+
+    mean = math.fsum(numbers) / n
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * _standard_error(numbers, mean)
+    return Interval(n, mean, mean - half, mean + half)
+
+
+def paired_test(first: Mapping[int, float], second: Mapping[int, float], margin: float = 0.0) -> PairedTest:
+    """``first - second`` over the keys (seed blocks) that both have: paired t test and interval.
+
+    Where all differences are equal there is no t statistic. The exact sign test stands in: n equal
+    signs have a two-sided p of 2 / 2**n, so a few coarse scores that happen to agree prove nothing.
+    """
+    blocks = sorted(first.keys() & second.keys())
+    differences = [first[block] - second[block] for block in blocks]
+    largest = max((abs(each[block]) for each in (first, second) for block in blocks), default=0.0)
+    noise = 8 * sys.float_info.epsilon * largest
+    interval = mean_interval(differences, noise)
+    if interval.mean is None or interval.n < 2:
+        return PairedTest(interval, margin)
+    if _constant(differences, noise):
+        sign_p = 2.0 ** (1 - interval.n)
+        above = sign_p if interval.mean > margin + noise else 1.0
+        below = sign_p if interval.mean < -margin - noise else 1.0
+        return PairedTest(interval, margin, above, below)
+    from scipy import stats
+
+    error = _standard_error(differences, interval.mean)
+    above = 2 * float(stats.t.sf((interval.mean - margin) / error, interval.n - 1))
+    below = 2 * float(stats.t.cdf((interval.mean + margin) / error, interval.n - 1))
+    return PairedTest(interval, margin, min(1.0, above), min(1.0, below))
+
+
+def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Holm's step-down adjusted p-values (Holm 1979, Scand. J. Statist. 6:65-70), in the order given.
+
+    A None (a test that could not be made) stays None, and is counted among the tests.
+    """
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for step, (p, index) in enumerate(tested):
+        largest = max(largest, min(1.0, p * (len(p_values) - step)))
+        adjusted[index] = largest
+    return tuple(adjusted)
+
+
+def _constant(numbers: Sequence[float], noise: float) -> bool:
+    return max(numbers) - min(numbers) <= noise
+
+
+def _standard_error(numbers: Sequence[float], mean: float) -> float:
+    squares = math.fsum((number - mean) ** 2 for number in numbers)
+    return math.sqrt(squares / (len(numbers) - 1) / len(numbers))

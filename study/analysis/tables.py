@@ -1,0 +1,203 @@
+"""The ranking as rows for people, the same in the terminal and on the page; and as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from study.analysis.findings import Findings
+from study.analysis.intervals import LEVEL
+from study.analysis.outcomes import ended
+from study.analysis.ranking import Lead, RankedArm, Ranking
+from study.analysis.verdicts import ClaimVerdict, Link
+from study.analysis.wording import (
+    counted,
+    decimals,
+    duration,
+    metric_name,
+    number,
+    p_value,
+    settings,
+    with_interval,
+)
+from study.trial import PHASES
+
+# A spreadsheet would run a cell that begins with one of these as a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """One arm's line in words. ``notes`` are the numbers of its flags in the list of footnotes."""
+
+    rank: str
+    arm: str
+    mean: str
+    n: str
+    lead: str
+    lead_p: str
+    diverged: str
+    best: tuple[str, ...]
+    notes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RankingTable:
+    """``footnotes`` hold each flag's text once, though several arms may have it."""
+
+    rows: tuple[RankingRow, ...]
+    footnotes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an arm cost, in the attempts that counted. Gradient evaluations are optimizer steps."""
+
+    arm: str
+    trials: int
+    tuning: str
+    confirmation: str
+    per_replicate: str
+    gradient_evaluations: int
+
+
+def ranking_table(found: Ranking) -> RankingTable:
+    """Means and leads have as many digits as their intervals deserve."""
+    digits = decimals(arm.interval for arm in found.arms)
+    lead_digits = decimals(arm.lead.test.interval for arm in found.arms if arm.lead)
+    footnotes = tuple(dict.fromkeys(flag.text for arm in found.arms for flag in arm.flags))
+    rows = tuple(_row(arm, digits, lead_digits, footnotes) for arm in found.arms)
+    return RankingTable(rows, footnotes)
+
+
+def answer(found: Ranking) -> str:
+    """The ranking's first place in a sentence; empty where there is none."""
+    ranked = [arm for arm in found.arms if arm.rank is not None]
+    if not ranked:
+        return ""
+    first, digits = ranked[0], decimals(arm.interval for arm in ranked)
+    score = f"{metric_name(found.metric)} {with_interval(first.interval, digits)} (n = {first.n})"
+    told = f"First is {first.arm}, {score}"
+    if first.lead is None:
+        return f"{told}."
+    return f"{told}, {_against(first.lead)}."
+
+
+def link_cells(link: Link, digits: int) -> tuple[str, ...]:
+    """A claim's link in words: which, difference, pairs, p, verdict."""
+    interval = link.test.interval
+    return (
+        str(link),
+        with_interval(interval, digits, signed=True),
+        str(interval.n),
+        p_value(link.test.p),
+        link.verdict,
+    )
+
+
+def link_digits(claim: ClaimVerdict) -> int:
+    return decimals(link.test.interval for link in claim.links)
+
+
+def tau_text(claim: ClaimVerdict) -> str:
+    """Kendall's tau with how many arms it compares and its exact one-sided p."""
+    arms = counted(len(claim.observed), "arm")
+    p = f", exact one-sided p {_equals(claim.tau_p)}" if claim.tau_p is not None else ""
+    return f"Kendall's \N{GREEK SMALL LETTER TAU} = {number(claim.tau, 2)} over {arms}{p}"
+
+
+def causes(findings: Findings) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]:
+    """Trials by arm and verdict: the verdicts that occur, and each arm's counts of them."""
+    verdicts = [(each.config.arm, str(each.verdict)) for each in findings.results.values()]
+    columns = tuple(
+        sorted({verdict for _, verdict in verdicts}, key=lambda verdict: (verdict != "ok", verdict))
+    )
+    arms = [arm.arm for arm in findings.ranking.arms]
+    return columns, tuple((arm, tuple(verdicts.count((arm, column)) for column in columns)) for arm in arms)
+
+
+def costs(findings: Findings) -> tuple[Cost, ...]:
+    """What each arm cost, in the ranking's order."""
+    return tuple(_cost(findings, arm.arm) for arm in findings.ranking.arms)
+
+
+def ranking_csv(found: Ranking) -> str:
+    """The ranking with all digits, one line an arm. Text that a spreadsheet would take for a formula
+    is quoted with an apostrophe; numbers stay numbers."""
+    keys = list(dict.fromkeys(key for arm in found.arms for key in arm.best or {}))
+    header = [
+        *("rank", "arm", "metric", "n", "mean", "low", "high", "finished_mean", "diverged"),
+        *("next", "lead", "lead_low", "lead_high", "lead_n", "lead_p"),
+        *(f"best {key}" for key in keys),
+        "flags",
+    ]
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow([_cell(title) for title in header])
+    for arm in found.arms:
+        lead = arm.lead.to_json() if arm.lead else {}
+        cells = [
+            *(arm.rank, arm.arm, found.metric, arm.n),
+            *(arm.interval.mean, arm.interval.low, arm.interval.high, arm.finished_mean, arm.diverged),
+            *(lead.get(key) for key in ("over", "difference", "low", "high", "n", "p")),
+            *((arm.best or {}).get(key) for key in keys),
+            "; ".join(flag.text for flag in arm.flags),
+        ]
+        writer.writerow([_cell(cell) for cell in cells])
+    return lines.getvalue()
+
+
+def _row(arm: RankedArm, digits: int, lead_digits: int, footnotes: Sequence[str]) -> RankingRow:
+    return RankingRow(
+        rank="" if arm.rank is None else f"{arm.rank}",
+        arm=arm.arm,
+        mean=with_interval(arm.interval, digits),
+        n=str(arm.n),
+        lead=with_interval(arm.lead.test.interval, lead_digits) if arm.lead else "",
+        lead_p=_pairs(arm.lead) if arm.lead else "",
+        diverged=f"{arm.diverged} of {arm.n}" if arm.n else number(None),
+        best=settings(arm.best),
+        notes=tuple(footnotes.index(flag.text) + 1 for flag in arm.flags),
+    )
+
+
+def _pairs(lead: Lead) -> str:
+    n = counted(lead.test.interval.n, "pair")
+    return f"{n}, p {_equals(lead.test.p)}" if lead.test.p is not None else n
+
+
+def _equals(p: float | None) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _against(lead: Lead) -> str:
+    interval = lead.test.interval
+    if interval.mean is None:
+        return f"which has no replicate in common with {lead.over}, the next"
+    gap = with_interval(interval, decimals([interval]))
+    if lead.test.p_above is not None and lead.test.p_above < 1 - LEVEL:
+        return f"ahead of {lead.over} by {gap} ({_pairs(lead)})"
+    return f"which cannot be told apart from {lead.over} at 5 %: {gap} ({_pairs(lead)})"
+
+
+def _cost(findings: Findings, arm: str) -> Cost:
+    found = {phase: ended(findings.results, arm, phase) for phase in PHASES}
+    seconds = {phase: sum(each.seconds for each in mine) for phase, mine in found.items()}
+    replicates = len(found["confirm"])
+    return Cost(
+        arm=arm,
+        trials=sum(map(len, found.values())),
+        tuning=duration(seconds["tune"]),
+        confirmation=duration(seconds["confirm"]),
+        per_replicate=duration(seconds["confirm"] / replicates) if replicates else number(None),
+        gradient_evaluations=sum(each.gradient_evaluations for mine in found.values() for each in mine),
+    )
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value

@@ -1,0 +1,112 @@
+"""The ranking and the claims for the terminal, as rich renderables."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from study.analysis.findings import Findings
+from study.analysis.tables import answer, link_cells, link_digits, ranking_table, tau_text
+from study.analysis.verdicts import ClaimVerdict
+from study.analysis.wording import metric_name
+from study.errors import one_line
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+# A thousand arms are for the CSV file.
+MOST_LINES = 25
+VERDICT_STYLES = {"reproduced": "green", "contradicted": "red", "undecided": "yellow"}
+
+
+def ranking_block(findings: Findings, width: int) -> Iterator[RenderableType]:
+    """Title, notices, ranking and footnotes. From 100 columns on, the best settings stand in one line."""
+    found = findings.ranking
+    yield words(f"{findings.spec.name}  {findings.digest}", "bold")
+    yield words(findings.spec.question)
+    for notice in findings.notices():
+        yield words(f"! {notice}", "yellow")
+    if not findings.results:
+        return
+    table = new_table()
+    lines = ranking_table(found)
+    table.add_column("#", justify="right")
+    table.add_column("arm", overflow="fold")
+    table.add_column(f"{metric_name(found.metric)}\nmean ± 95 %", justify="right", no_wrap=True)
+    table.add_column("n", justify="right")
+    table.add_column("ahead of the\nnext ± 95 %", justify="right", no_wrap=True)
+    table.add_column("di-\nverged", justify="right", no_wrap=True)
+    table.add_column("best settings", overflow="fold")
+    for row in lines.rows[:MOST_LINES]:
+        notes = "".join(f" [{note}]" for note in row.notes)
+        best = (" " if width >= 100 else "\n").join(row.best)
+        cells = (row.rank, row.arm + notes, row.mean, row.n, row.lead, row.diverged)
+        table.add_row(*(words(cell) for cell in cells), plain_lines(best))
+    yield table
+    if len(lines.rows) > MOST_LINES:
+        yield words(f"  and {len(lines.rows) - MOST_LINES} more arms in ranking.csv")
+    for place, note in enumerate(lines.footnotes, start=1):
+        yield words(f"[{place}] {note}", "dim")
+    if text := answer(found):
+        yield words(text)
+
+
+def claim_blocks(findings: Findings) -> Iterator[RenderableType]:
+    """Each claim: its verdict, the claimed order beside the observed one, and its links."""
+    for claim in findings.claims:
+        yield words("")
+        yield _verdict_line(claim)
+        yield words(claim.reason)
+        if claim.observed:
+            yield _orders(claim)
+            yield words(tau_text(claim))
+
+
+def _verdict_line(claim: ClaimVerdict) -> Text:
+    from rich.text import Text
+
+    line = Text(f"{claim.verdict.upper()}  ", style=f"bold {VERDICT_STYLES[claim.verdict]}")
+    source = one_line(f"claim {claim.claim.source}, by {metric_name(claim.claim.metric)}")
+    return line.append(source, style="not bold default")
+
+
+def _orders(claim: ClaimVerdict) -> Table:
+    """Row by row the claimed and the observed order, and how far the claimed arm is ahead of the next
+    claimed one that ran."""
+    table = new_table()
+    table.add_column("\nclaimed", overflow="fold")
+    table.add_column("\nobserved", overflow="fold")
+    table.add_column("ahead of the next\nclaimed ± 95 %", justify="right", no_wrap=True)
+    for title in ("\npairs", "\np"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("\nas claimed?")
+    links = {link.better: link_cells(link, link_digits(claim))[1:] for link in claim.links}
+    for claimed, observed in itertools.zip_longest(claim.claim.ranking or (), claim.observed, fillvalue=""):
+        cells = (claimed, observed, *links.get(claimed, ("",) * 4))
+        table.add_row(*(words(cell, VERDICT_STYLES.get(cell, "")) for cell in cells))
+    return table
+
+
+def new_table() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False
+    )
+
+
+def words(text: str, style: str = "") -> Text:
+    """Text that is neither markup nor a terminal's command, whatever it holds."""
+    from rich.text import Text
+
+    return Text(one_line(text), style=style)
+
+
+def plain_lines(text: str) -> Text:
+    from rich.text import Text
+
+    return Text("\n".join(one_line(line) for line in text.split("\n")))

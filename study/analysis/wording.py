@@ -1,0 +1,98 @@
+"""Numbers and names as people read them, in the terminal, the page and the figures alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from study.analysis.intervals import Interval
+from study.analysis.outcomes import quantity
+from study.errors import one_line
+from study.space import Scalar
+
+MINUS = "\N{MINUS SIGN}"
+PLUS_MINUS = "\N{NO-BREAK SPACE}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}"
+SPLIT_NAMES = {"val": "validation", "test": "test", "train": "training", "train_eval": "training"}
+UNITS = {"accuracy": "fraction", "error": "fraction", "loss": "nats per example"}
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def setting(value: Scalar) -> str:
+    """A hyperparameter's value: numbers with three significant digits."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.3g}" if isinstance(value, float) else one_line(str(value))
+
+
+def settings(tuned: Mapping[str, Scalar] | None) -> tuple[str, ...]:
+    """``lr=0.0123`` for each; the component stays where two of them have an argument in common."""
+    tuned = tuned or {}
+    arguments = [key.rpartition(".")[2] for key in tuned]
+    labels = (key if arguments.count(name) > 1 else name for key, name in zip(tuned, arguments, strict=True))
+    return tuple(
+        f"{one_line(label)}={setting(value)}" for label, value in zip(labels, tuned.values(), strict=True)
+    )
+
+
+def decimals(intervals: Iterable[Interval]) -> int:
+    """How many digits after the point a column deserves, by its typical half width: two significant
+    ones of it up to 0.354, 3.54, ..., one above (the rounding rule of the Particle Data Group)."""
+    widths = sorted(width for each in intervals if (width := each.half_width))
+    if not widths:
+        return 4
+    power = math.floor(math.log10(widths[len(widths) // 2]))
+    leading = widths[len(widths) // 2] / 10**power
+    return min(6, max(0, 1 - power if leading < 3.55 else -power))
+
+
+def number(value: float | None, digits: int = 4, signed: bool = False) -> str:
+    """A number with a true minus sign; a dash where there is none."""
+    if value is None:
+        return "\N{EN DASH}"
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    return text.replace("-", MINUS)
+
+
+def with_interval(interval: Interval, digits: int, signed: bool = False) -> str:
+    """``0.536 ± 0.012``; without the second part where there is no interval."""
+    text = number(interval.mean, digits, signed)
+    width = interval.half_width
+    return text if width is None else f"{text}{PLUS_MINUS}{width:.{digits}f}"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return "\N{EN DASH}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """``1 h 05 min``, ``3 min 20 s``, ``4.2 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def metric_name(metric: str) -> str:
+    """``test_accuracy`` to ``test accuracy``, ``val_loss`` to ``validation loss``."""
+    what = quantity(metric)
+    split = metric.removesuffix(what).rstrip("_")
+    return one_line(f"{SPLIT_NAMES.get(split, split)} {what.replace('_', ' ')}")
+
+
+def metric_with_unit(metric: str) -> str:
+    unit = UNITS.get(quantity(metric))
+    return f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = [one_line(name) for name in names] or ["none"]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,210 @@
+"""The report of a study: one self-contained HTML file, a CSV table, PNG figures, and the terminal's table."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study import __version__
+from study.analysis import tables
+from study.analysis.findings import Findings, read_findings
+from study.analysis.wording import metric_name
+from study.errors import RecordError, one_line
+from study.record import StudyRecord, write_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FIGURE_NAMES = ("ranking", "curves", "tuning", "verdicts")
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where a report lies. ``figures`` are those that had something to show, by name."""
+
+    html: Path
+    csv: Path
+    figures: Mapping[str, Path]
+
+    def by_name(self) -> dict[str, str]:
+        return {
+            self.html.name: str(self.html),
+            self.csv.name: str(self.csv),
+            **{f"figures/{path.name}": str(path) for path in self.figures.values()},
+        }
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page shows it: PNG data for light and dark, in base64."""
+
+    name: str
+    title: str
+    caption: str
+    light: str
+    dark: str
+
+
+def write_report(record: StudyRecord) -> ReportFiles:
+    """Write report.html, ranking.csv and figures/*.png into the record's folder, anew.
+
+    Works on an unfinished study too, and says so. Raises RecordError where the journal cannot be
+    read or the folder not be written.
+    """
+    findings = read_findings(record)
+    pictures, images = _draw(findings)
+    folder = record.folder
+    files = ReportFiles(
+        folder / "report.html",
+        folder / "ranking.csv",
+        {name: folder / "figures" / f"{name}.png" for name in images},
+    )
+    try:
+        (folder / "figures").mkdir(exist_ok=True)
+        for name in FIGURE_NAMES:
+            path = folder / "figures" / f"{name}.png"
+            if name in images:
+                _write_bytes(path, images[name])
+            else:
+                path.unlink(missing_ok=True)  # from an earlier report: it would show what no longer is
+        write_whole(files.csv, tables.ranking_csv(findings.ranking))
+        study_file = (folder / "study.toml").read_text(encoding="utf-8")
+        write_whole(files.html, page(findings, pictures, study_file))
+    except OSError as error:
+        raise RecordError(f"{folder}: the report cannot be written: {error.strerror}") from error
+    return files
+
+
+def written_files(record: StudyRecord) -> ReportFiles:
+    """The paths of the report that lies in the record's folder, of those files that are there."""
+    folder = record.folder
+    figures = {name: folder / "figures" / f"{name}.png" for name in FIGURE_NAMES}
+    there = {name: path for name, path in figures.items() if path.is_file()}
+    return ReportFiles(folder / "report.html", folder / "ranking.csv", there)
+
+
+def summary(record: StudyRecord) -> dict[str, Any]:
+    """The report for programs: plain JSON types, null where there is no number, never NaN."""
+    findings = read_findings(record)
+    files = written_files(record).by_name()
+    return {
+        "study": record.name,
+        "digest": record.digest,
+        "folder": str(record.folder),
+        "question": findings.spec.question,
+        "finished": findings.finished,
+        "notices": list(findings.notices()),
+        "phases": findings.phases(),
+        "metric": findings.ranking.metric,
+        "direction": findings.ranking.direction,
+        "ranking": findings.ranking.to_json(),
+        "claims": [claim.to_json() for claim in findings.claims],
+        "files": {name: path for name, path in files.items() if Path(path).is_file()},
+    }
+
+
+def print_ranking(record: StudyRecord, console: Console | None = None) -> None:
+    """Print the ranking, the claims and where the report lies, as wide as the terminal is."""
+    from rich.console import Console
+
+    from study.analysis.terminal import claim_blocks, ranking_block
+
+    console = console or Console()
+    findings = read_findings(record)
+    for block in (*ranking_block(findings, console.width), *claim_blocks(findings)):
+        console.print(block)
+    report = written_files(record).html
+    if report.is_file():
+        console.print(f"report  {one_line(str(report))}", markup=False, highlight=False, soft_wrap=True)
+
+
+def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> str:
+    """The HTML document. Every text is escaped and freed of control characters; it asks for nothing
+    from elsewhere, and its content security policy forbids it to."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("study", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    columns, counts = tables.causes(findings)
+    return environment.get_template("report.html.j2").render(
+        findings=findings,
+        spec=findings.spec,
+        version=__version__,
+        metric=metric_name(findings.ranking.metric),
+        objective=metric_name(findings.spec.objective.metric),
+        answer=tables.answer(findings.ranking),
+        table=tables.ranking_table(findings.ranking),
+        pictures=pictures,
+        tables=tables,
+        columns=columns,
+        counts=counts,
+        endings=_endings(findings),
+        costs=tables.costs(findings),
+        commands=[(_date(each.get("time")), _command(each)) for each in findings.sessions],
+        as_of=_date(findings.as_of),
+        study_file=study_file,
+    )
+
+
+def _draw(findings: Findings) -> tuple[tuple[Picture, ...], dict[str, bytes]]:
+    """The figures for the page in both themes, and as the PNG files' bytes."""
+    from study.analysis.figures import FIGURES
+    from study.analysis.figures.drawing import DARK, LIGHT, png
+
+    assert tuple(FIGURES) == FIGURE_NAMES
+    pictures: list[Picture] = []
+    images: dict[str, bytes] = {}
+    for name, draw in FIGURES.items():
+        light = draw(findings.spec, findings.results, findings.ranking, LIGHT)
+        dark = draw(findings.spec, findings.results, findings.ranking, DARK)
+        if light and dark:
+            images[name] = png(light.figure)
+            encoded = [base64.b64encode(data).decode() for data in (images[name], png(dark.figure))]
+            pictures.append(Picture(name, light.title, light.caption, *encoded))
+    return tuple(pictures), images
+
+
+def _endings(findings: Findings) -> list[tuple[str, str, str]]:
+    """Trials that did not end ok: id, verdict, reason."""
+    return [
+        (trial, str(result.verdict), result.verdict.reason)
+        for trial, result in findings.results.items()
+        if result.verdict.status != "ok"
+    ]
+
+
+def _command(session: Mapping[str, Any]) -> str:
+    return shlex.join(map(str, session.get("command", ())))
+
+
+def _date(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def _printable(value: Any) -> Any:
+    """Text without control characters and direction marks, which could disguise what it says."""
+    if type(value) is not str:
+        return value
+    return "".join(c if c.isprintable() or c in "\n\t\N{NO-BREAK SPACE}" else " " for c in value)
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    """As study.record.write_whole: a file appears under its name only when whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

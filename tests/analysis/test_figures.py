@@ -1,0 +1,171 @@
+"""Every figure on whole, partial and hostile records; looked at as pictures elsewhere."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from matplotlib.text import Text
+
+from study.analysis.figures import FIGURES
+from study.analysis.figures.drawing import LIGHT, THEMES, Drawing, Theme, plain, png, readable_on
+from study.analysis.outcomes import Results
+from study.analysis.ranking import ranking
+from study.spec import StudySpec
+from tests.analysis.planted import by_id, diverged, finished, planted_spec, scores, simulated, trial
+
+SPEC = planted_spec("relu", "elu", "tanh", trials=6, replicates=4)
+WHOLE = simulated(SPEC, {"relu": 0.4, "elu": 0.5, "tanh": 0.3})
+HOSTILE = "$x^2$ \\frac{} $$ \x1b[31m \u202e 漢字 \U0001f600 <script> _under_ 100% {braces}"
+
+
+def draw(name: str, spec: StudySpec, results: Results, theme: Theme = LIGHT) -> Drawing | None:
+    return FIGURES[name](spec, results, ranking(spec, results), theme)
+
+
+def words(drawing: Drawing) -> str:
+    """All the text that stands in the figure."""
+    drawing.figure.canvas.draw()
+    found: list[Text] = drawing.figure.findobj(Text)
+    return " ".join(text.get_text() for text in found)
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_is_a_png_of_one_columns_width(name: str, theme: Theme) -> None:
+    drawing = draw(name, SPEC, WHOLE, theme)
+    assert drawing is not None
+    data = png(drawing.figure)
+    width, height = struct.unpack(">II", data[16:24])
+    assert data.startswith(b"\x89PNG")
+    assert (width, 300 < height < 2000) == (875, True)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_results_give_the_same_bytes(name: str) -> None:
+    first, second = draw(name, SPEC, WHOLE), draw(name, SPEC, WHOLE)
+    assert first
+    assert second
+    assert png(first.figure) == png(second.figure)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_drawn_of_no_results(name: str) -> None:
+    assert draw(name, SPEC, {}) is None
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_hostile_names_are_drawn_as_text(name: str) -> None:
+    spec = planted_spec(HOSTILE, "elu", trials=2, replicates=2)
+    results = simulated(spec, {HOSTILE: 0.4, "elu": 0.5})
+    drawing = draw(name, spec, results)
+    assert drawing is not None
+    assert png(drawing.figure).startswith(b"\x89PNG")
+    assert "\x1b" not in words(drawing)
+
+
+def test_a_dollar_starts_no_mathematics() -> None:
+    assert plain("$x$") == r"\$x\$"
+
+
+def test_what_the_font_does_not_have_is_a_box() -> None:
+    assert plain("漢") == "\N{WHITE SQUARE}"
+
+
+def test_long_names_are_cut() -> None:
+    assert len(plain("a" * 64)) == 28
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_are_labelled(name: str) -> None:
+    drawing = draw(name, SPEC, WHOLE)
+    assert drawing is not None
+    assert any(axes.get_xlabel() for axes in drawing.figure.axes)
+
+
+def test_accuracies_and_losses_have_units() -> None:
+    spec = planted_spec("relu", "elu", objective="val_loss", replicates=2)
+    results = by_id(finished(arm, "confirm", index, 0.5) for arm in ("relu", "elu") for index in range(2))
+    curves = draw("curves", spec, results)
+    table = draw("ranking", SPEC, WHOLE)
+    assert curves
+    assert "validation loss (nats per example)" in words(curves)
+    assert table
+    assert "test accuracy (fraction)" in words(table)
+
+
+def test_the_ranking_names_n_and_the_interval() -> None:
+    drawing = draw("ranking", SPEC, WHOLE)
+    assert drawing
+    assert "n = 4 replicates" in drawing.caption
+    assert "95 % t interval" in drawing.caption
+
+
+def test_the_curves_are_the_best_tuning_trials_until_there_are_replicates() -> None:
+    results = by_id([finished("relu", "tune", 0, 0.5), finished("relu", "tune", 1, 0.4)])
+    drawing = draw("curves", SPEC, results)
+    assert drawing
+    assert "n: relu 1" in drawing.caption
+
+
+def test_diverged_trials_stand_on_a_strip_of_their_own() -> None:
+    results = by_id([finished("relu", "tune", 0, 0.5, lr=0.01), diverged("relu", "tune", 1, lr=0.09)])
+    drawing = draw("tuning", SPEC, results)
+    assert drawing
+    assert len(drawing.figure.axes) == 2
+    (mark,) = drawing.figure.axes[1].lines
+    assert list(mark.get_xdata()) == [0.09]  # type: ignore[arg-type]
+
+
+def test_without_lost_trials_there_is_no_strip() -> None:
+    drawing = draw("tuning", SPEC, by_id([finished("relu", "tune", 0, 0.5)]))
+    assert drawing
+    assert len(drawing.figure.axes) == 1
+
+
+def test_the_tuning_is_drawn_where_every_trial_was_lost() -> None:
+    drawing = draw("tuning", SPEC, by_id([diverged("relu", "tune", 0), diverged("elu", "tune", 0)]))
+    assert drawing
+    assert png(drawing.figure).startswith(b"\x89PNG")
+
+
+def test_a_study_that_tunes_no_range_has_no_tuning_figure() -> None:
+    spec = planted_spec("relu", "elu", nuisance={"optimizer": {"name": ["sgd", "adam"]}})
+    results = by_id([trial("relu", "tune", 0, {"val_accuracy": 0.5})])
+    assert draw("tuning", spec, results) is None
+
+
+def test_without_a_learning_rate_the_first_log_range_is_drawn() -> None:
+    nuisance = {
+        "optimizer": {
+            "momentum": {"low": 0.0, "high": 0.9},
+            "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+        }
+    }
+    spec = planted_spec("relu", "elu", nuisance=nuisance)
+    one = trial("relu", "tune", 0, {"val_accuracy": 0.5})
+    one.config.hyperparameters["optimizer.weight_decay"] = 1e-4  # type: ignore[index]
+    drawing = draw("tuning", spec, by_id([one]))
+    assert drawing
+    assert "optimizer.weight_decay" in words(drawing)
+
+
+def test_losses_far_apart_are_drawn_on_a_log_axis() -> None:
+    spec = planted_spec("relu", "elu", objective="val_loss", trials=2)
+    trials = [trial("relu", "tune", index, {"val_loss": loss}) for index, loss in enumerate((0.5, 900.0))]
+    drawing = draw("tuning", spec, by_id(trials))
+    assert drawing
+    assert drawing.figure.axes[0].get_yscale() == "log"
+
+
+def test_many_arms_are_cut_and_the_caption_says_so() -> None:
+    arms = [f"arm{number}" for number in range(40)]
+    spec = planted_spec(*arms, replicates=1)
+    results = by_id(*(scores(arm, number / 100) for number, arm in enumerate(arms)))
+    drawing = draw("ranking", spec, results)
+    assert drawing
+    assert "The first 30 of 40 arms" in drawing.caption
+
+
+def test_text_on_a_colour_has_contrast() -> None:
+    assert (readable_on("#ffffff"), readable_on(LIGHT.ink)) == ("#000000", "#ffffff")
