@@ -152,7 +152,7 @@ def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> 
         counts=counts,
         endings=_endings(findings),
         costs=tables.costs(findings),
-        commands=[(_date(each.get("time")), _command(each)) for each in findings.sessions],
+        starts=_starts(findings),
         as_of=_date(findings.as_of),
         study_file=study_file,
     )
@@ -185,8 +185,19 @@ def _endings(findings: Findings) -> list[tuple[str, str, str]]:
     ]
 
 
+def _starts(findings: Findings) -> dict[str, list[str]]:
+    """Each command that started the study, with the dates it did."""
+    starts: dict[str, list[str]] = {}
+    for session in findings.sessions:
+        starts.setdefault(_command(session), []).append(_date(session.get("time")))
+    return starts
+
+
 def _command(session: Mapping[str, Any]) -> str:
-    return shlex.join(map(str, session.get("command", ())))
+    """The command as one types it: the program goes by its name, not by where it is installed."""
+    program, *arguments = [str(word) for word in session.get("command") or ["study"]]
+    name = Path(program).name
+    return shlex.join(["python", "-m", "study", *arguments] if name == "__main__.py" else [name, *arguments])
 
 
 def _date(seconds: float | None) -> str:

@@ -184,15 +184,34 @@ def test_failures_are_told_by_arm_and_cause(tmp_path: Path) -> None:
     assert "relu/tune/0 diverged(nonfinite_loss) the loss is not finite" in text
 
 
-def test_faults_and_every_start_are_told(tmp_path: Path) -> None:
-    record = whole(tmp_path)
+def test_faults_are_told(tmp_path: Path) -> None:
+    record = planted_record(tmp_path, planted_spec("relu"), {})
     with JournalWriter(record) as journal:
         journal.append("fault", what="the tracking server was away")
-        journal.session({}, ["study", "run", "planted.toml", "--set", "a b"])
-    text = Page(write_report(record).html).text
-    assert "the tracking server was away" in text
-    assert "Continued" in text
-    assert "--set 'a b'" in text
+    assert "the tracking server was away" in Page(write_report(record).html).text
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["/opt/bin/study", "run", "planted.toml", "--set", "a b"], "study run planted.toml --set 'a b'"),
+        (["/opt/study/__main__.py", "run", "x"], "python -m study run x"),
+    ],
+)
+def test_the_command_is_told_as_one_types_it(tmp_path: Path, command: list[str], told: str) -> None:
+    record = planted_record(tmp_path, planted_spec("relu"), {})
+    with JournalWriter(record) as journal:
+        journal.session({}, command)
+    assert told in Page(write_report(record).html).text
+
+
+def test_every_start_is_told(tmp_path: Path) -> None:
+    record = planted_record(tmp_path, planted_spec("relu"), {})
+    with JournalWriter(record) as journal:
+        journal.session({}, ["study", "run", "planted.toml"])
+    assert re.search(
+        r"Started \S+ \S+ UTC, again \S+ \S+ UTC study run", Page(write_report(record).html).text
+    )
 
 
 # -- partial records ----------------------------------------------------------------------------------
@@ -342,7 +361,7 @@ def test_flags_are_footnotes(tmp_path: Path) -> None:
     spec = planted_spec("relu", "elu", trials=1, replicates=2)
     results = by_id([finished("relu", "tune", 0, 0.5, lr=0.1)], scores("elu", 0.5))
     text = printed(planted_record(tmp_path, spec, results), 120)
-    assert "relu [4] [5]" in text
+    assert "relu [4,5]" in text
     assert "[4] best optimizer.lr = 0.1 lies on the edge of [0.0001, 0.1]: widen it" in text
 
 
@@ -359,6 +378,7 @@ def test_a_study_that_has_just_begun_is_printed(tmp_path: Path) -> None:
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "study", "report", *arguments],
+        cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
         timeout=120,

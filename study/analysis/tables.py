@@ -79,10 +79,9 @@ def answer(found: Ranking) -> str:
         return ""
     first, digits = ranked[0], decimals(arm.interval for arm in ranked)
     score = f"{metric_name(found.metric)} {with_interval(first.interval, digits)} (n = {first.n})"
-    told = f"First is {first.arm}, {score}"
     if first.lead is None:
-        return f"{told}."
-    return f"{told}, {_against(first.lead)}."
+        return f"Only {first.arm} has a mean: {score}."
+    return f"First is {first.arm}, {score}, {_against(first.lead)}."
 
 
 def link_cells(link: Link, digits: int) -> tuple[str, ...]:
@@ -102,7 +101,9 @@ def link_digits(claim: ClaimVerdict) -> int:
 
 
 def tau_text(claim: ClaimVerdict) -> str:
-    """Kendall's tau with how many arms it compares and its exact one-sided p."""
+    """Kendall's tau with how many arms it compares and its exact one-sided p; empty where there is none."""
+    if claim.tau is None:
+        return ""
     arms = counted(len(claim.observed), "arm")
     p = f", exact one-sided p {_equals(claim.tau_p)}" if claim.tau_p is not None else ""
     return f"Kendall's \N{GREEK SMALL LETTER TAU} = {number(claim.tau, 2)} over {arms}{p}"
@@ -159,7 +160,7 @@ def _row(arm: RankedArm, digits: int, lead_digits: int, footnotes: Sequence[str]
         lead_p=_pairs(arm.lead) if arm.lead else "",
         diverged=f"{arm.diverged} of {arm.n}" if arm.n else number(None),
         best=settings(arm.best),
-        notes=tuple(footnotes.index(flag.text) + 1 for flag in arm.flags),
+        notes=tuple(sorted(footnotes.index(flag.text) + 1 for flag in arm.flags)),
     )
 
 

@@ -41,7 +41,7 @@ def ranking_block(findings: Findings, width: int) -> Iterator[RenderableType]:
     table.add_column("di-\nverged", justify="right", no_wrap=True)
     table.add_column("best settings", overflow="fold")
     for row in lines.rows[:MOST_LINES]:
-        notes = "".join(f" [{note}]" for note in row.notes)
+        notes = f" [{','.join(map(str, row.notes))}]" if row.notes else ""
         best = (" " if width >= 100 else "\n").join(row.best)
         cells = (row.rank, row.arm + notes, row.mean, row.n, row.lead, row.diverged)
         table.add_row(*(words(cell) for cell in cells), plain_lines(best))
@@ -59,9 +59,12 @@ def claim_blocks(findings: Findings) -> Iterator[RenderableType]:
     for claim in findings.claims:
         yield words("")
         yield _verdict_line(claim)
+        if claim.claim.text and not claim.claim.ranking:
+            yield words(claim.claim.text)
         yield words(claim.reason)
         if claim.observed:
             yield _orders(claim)
+        if claim.tau is not None:
             yield words(tau_text(claim))
 
 

@@ -41,7 +41,7 @@ def draw_curves(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
     shown = drawn[:MOST_COLOURS]
     if not shown:
         return None
-    figure, axes = new_figure(2.7, theme)
+    figure, axes = new_figure(2.35, theme)
     handles = [_band(axes, name, lines[name], arm_style(spec, name, theme)) for name in shown]
     _scale(axes, metric, [value for name in shown for curve in lines[name] for value in curve.values()])
     dress(axes, theme)

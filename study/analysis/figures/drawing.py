@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -134,11 +135,17 @@ def arm_style(spec: StudySpec, arm: str, theme: Theme) -> dict[str, Any]:
     return {"color": colour, "marker": MARKERS[place % len(MARKERS)], "linestyle": dash}
 
 
-def legend_below(figure: Figure, theme: Theme, handles: Sequence[Any], columns: int = 3) -> None:
+def legend_below(figure: Figure, theme: Theme, handles: Sequence[Any], most_columns: int = 3) -> None:
+    """A legend under the axes, in as many columns as its longest name leaves room for. The figure
+    grows by as much, so that the axes keep their height."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    # About 60 letters of this size fit beside each other; a handle and its gaps take 7.
+    columns = max(1, min(most_columns, len(handles), 60 // (longest + 7)))
+    figure.set_figheight(figure.get_figheight() + 0.1 + 0.15 * math.ceil(len(handles) / columns))
     figure.legend(
         handles=list(handles),
         loc="outside lower center",
-        ncols=max(1, min(columns, len(handles))),
+        ncols=columns,
         fontsize=7,
         frameon=False,
         labelcolor=theme.ink,

@@ -56,7 +56,7 @@ def draw_tuning(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
     below = [name for name in shown if any(point.y is None for point in points[name])]
     heights = [2.2, 0.1 + 0.17 * len(below)] if below else [2.2]
     grid_shape = {"nrows": len(heights), "sharex": True, "squeeze": False, "height_ratios": heights}
-    figure, grid = new_figure(0.8 + sum(heights), theme, **grid_shape)
+    figure, grid = new_figure(0.4 + sum(heights), theme, **grid_shape)
     axes = grid[0, 0]
     handles = []
     for name in shown:

@@ -37,7 +37,7 @@ def draw_verdicts(spec: StudySpec, results: Results, found: Ranking, theme: Them
     shown = arms[:MOST_ROWS]
     if not phases:
         return None
-    figure, grid = new_figure(0.85 + 0.27 * len(shown), theme, ncols=len(phases), sharey=True, squeeze=False)
+    figure, grid = new_figure(0.65 + 0.27 * len(shown), theme, ncols=len(phases), sharey=True, squeeze=False)
     for axes, phase in zip(grid[0], phases, strict=True):
         for row, name in enumerate(shown):
             _stacked(axes, row, [each.verdict.status for each in ended(results, name, phase)], theme)
@@ -48,7 +48,9 @@ def draw_verdicts(spec: StudySpec, results: Results, found: Ranking, theme: Them
         dress(axes, theme, grid="none")
         axes.tick_params(axis="y", length=0)
     statuses = {each.verdict.status for each in results.values()}
-    legend_below(figure, theme, [_patch(each, theme) for each in STATUSES if each in statuses], columns=5)
+    legend_below(
+        figure, theme, [_patch(each, theme) for each in STATUSES if each in statuses], most_columns=5
+    )
     caption = f"How {counted(len(results), 'trial')} ended, by arm and phase."
     return Drawing(figure, "Verdicts", caption + left_out(len(arms), MOST_ROWS))
 
