@@ -1,0 +1,20 @@
+"""The door to MLflow: a projection of the record, which can be made anew at any time.
+
+addresses    which stores there are, and whether one can be used
+projection   what MLflow should hold: events to runs; pure
+views        descriptions and saved views for the UI; pure
+outbox       what of the journal is pending
+store        the experiment and the runs in MLflow
+feeder       bringing the one into the other: once, or alongside a study
+audit        whether they agree
+server       MLflow's UI on this machine; ``site`` is its face
+"""
+
+from __future__ import annotations
+
+from study.tracking.addresses import check, default_tracking_uri
+from study.tracking.audit import differences
+from study.tracking.feeder import Feeder, Synced, sync
+from study.tracking.outbox import pending
+
+__all__ = ["Feeder", "Synced", "check", "default_tracking_uri", "differences", "pending", "sync"]

@@ -1,0 +1,233 @@
+"""Bringing a record into MLflow: once (``sync``), or alongside a running study (``Feeder``)."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from study.errors import StudyError, TrackingError, one_line
+from study.record import StudyRecord
+from study.tracking import outbox
+from study.tracking.projection import STUDY, Projection
+from study.tracking.store import Store
+
+# Events handed over between two notes of the position: enough that a backlog goes in few requests,
+# few enough that an interruption repeats little.
+BATCH = 5000
+
+# A store that is away is asked again after 2, 4, 8 ... and then this many seconds.
+LONGEST_WAIT_S = 15.0
+
+
+@dataclass(frozen=True)
+class Synced:
+    """How many of the journal's events and of the record's files were handed over."""
+
+    events: int
+    files: int
+
+
+class Feed(AbstractContextManager["Feed"]):
+    """One hold on a record's way into one store; a second one, in any process, is refused meanwhile."""
+
+    def __init__(self, record: StudyRecord, uri: str) -> None:
+        self.record, self.uri = record, uri
+        self._lock = FileLock(record.folder / ".mlflow.lock")
+
+    def __enter__(self) -> Self:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TrackingError(
+                f"{self.record.folder}: another process is bringing it into MLflow"
+            ) from error
+        try:
+            self._attach()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def _attach(self) -> None:
+        """Make contact, then bring the projection to where the last hold left it."""
+        self.store = Store(self.record, self.uri)
+        self.cursor = outbox.load(self.record, self.uri)
+        if self.cursor.runs > len(self.store.runs):
+            # Somebody deleted runs, or the database: all over again.
+            self.cursor = outbox.Cursor()
+        self.projection = Projection(self.record)
+        for number, (event, position) in enumerate(outbox.events_from(self.record, 0)):
+            if position > self.cursor.position:
+                break
+            self.projection.fold(event)
+            if number % BATCH == 0:
+                self.projection.handed_over()  # what is there already need not be kept
+        self.projection.handed_over()
+
+    def drain(self) -> Synced:
+        """Hand over what is pending: events, then files."""
+        events = files = 0
+        while batch := list(islice(outbox.events_from(self.record, self.cursor.position), BATCH)):
+            for event, _ in batch:
+                self.projection.fold(event)
+            self._push()
+            self.cursor.position, self.cursor.runs = batch[-1][1], len(self.store.runs)
+            self._note()
+            events += len(batch)
+        if STUDY in self.store.runs:
+            files = self._upload()
+        return Synced(events, files)
+
+    def settle(self) -> None:
+        """The study is not running: end what MLflow still shows as running."""
+        self.projection.settle()
+        self._push()
+
+    def _push(self) -> None:
+        for key in self.projection.changed:
+            self.store.push(key, self.projection.runs[key])
+        self.projection.handed_over()
+
+    def _upload(self) -> int:
+        sessions = self.projection.sessions
+        if self.cursor.sessions != len(sessions):
+            lines = "".join(f"{json.dumps(event)}\n" for event in sessions)
+            self.store.log_text(lines, "record/sessions.jsonl")
+            self.cursor.sessions = len(sessions)
+            self._note()
+        waiting = outbox.pending_files(self.record, self.cursor)
+        for name, signature in waiting.items():
+            self.store.log_file(self.record.folder / name, artifact_folder(name))
+            self.cursor.files[name] = signature
+            self._note()
+        return len(waiting)
+
+    def _note(self) -> None:
+        outbox.save(self.record, self.uri, self.cursor)
+
+
+def artifact_folder(name: str) -> str | None:
+    """Where a file of the record goes among the artifacts of the study's run."""
+    if name == "study.toml":
+        return "record"
+    folder = str(Path(name).parent)
+    return None if folder == "." else folder
+
+
+def sync(record: StudyRecord, uri: str) -> Synced:
+    """Bring all that is pending of a record into the store at ``uri``. Raises TrackingError where that
+    cannot be done; what was handed over till then stays noted."""
+    if not outbox.identity(record):
+        return Synced(0, 0)
+    try:
+        with Feed(record, uri) as feed:
+            done = feed.drain()
+            if not is_running(record):
+                feed.settle()
+    except OSError as error:
+        raise TrackingError(f"{record.folder}: cannot be noted in: {error.strerror}") from error
+    return done
+
+
+def is_running(record: StudyRecord) -> bool:
+    """Whether a driver holds the record's journal."""
+    lock = record.folder / ".lock"
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+class Feeder:
+    """Feeds MLflow from a running study's journal, in a thread of its own. It never raises into the
+    study and never holds it up; what a store that is away has missed stays pending in the journal.
+
+        with Feeder(record, uri) as feeder:
+            ...                          # append to the journal; write the report
+        feeder.pending                   # 0, or what ``study sync`` can bring in later
+        feeder.trouble                   # None, or why
+
+    Start it when the libraries of the study are imported: MLflow's import runs in the thread.
+    """
+
+    def __init__(
+        self, record: StudyRecord, uri: str, *, every_s: float = 2.0, patience_s: float = 60.0
+    ) -> None:
+        """``patience_s`` bounds how long ``close`` waits for the last events to arrive."""
+        self.record, self.uri = record, uri
+        self.every_s, self.patience_s = every_s, patience_s
+        self.trouble: str | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mlflow-feeder", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pending(self) -> int:
+        """How many events and files are not in MLflow yet."""
+        return outbox.pending(self.record, self.uri)
+
+    def close(self) -> None:
+        """One last try at handing over all there is; gives up when ``patience_s`` is over."""
+        self._closing.set()
+        self._thread.join(self.patience_s)
+        if self._thread.is_alive():
+            self.trouble = self.trouble or "no answer yet"
+
+    # -- in the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        feed: Feed | None = None
+        failures, last = 0, False
+        while not last:
+            last = self._closing.is_set()
+            began = time.monotonic()
+            try:
+                if feed is None and outbox.identity(self.record):
+                    feed = Feed(self.record, self.uri).__enter__()
+                if feed is not None:
+                    feed.drain()
+                    if last:
+                        feed.settle()
+                failures, self.trouble = 0, None
+            except Exception as error:  # noqa: BLE001 the study goes on whatever happens here; told at its end
+                failures, self.trouble = failures + 1, self._told(error)
+                feed = self._let_go(feed)
+            # Never busy more than half of the time, however slow the store is.
+            took = time.monotonic() - began
+            wait = min(self.every_s * 2**failures, max(LONGEST_WAIT_S, self.every_s))
+            self._closing.wait(max(wait, took) if failures == 0 else wait)
+        self._let_go(feed)
+
+    @staticmethod
+    def _let_go(feed: Feed | None) -> None:
+        if feed is not None:
+            feed.__exit__(None, None, None)
+
+    @staticmethod
+    def _told(error: Exception) -> str:
+        return str(error) if isinstance(error, StudyError) else one_line(f"{type(error).__name__}: {error}")

@@ -1,0 +1,365 @@
+"""What MLflow should hold of a record: the journal's events, folded into a run for the study and one a trial.
+
+Pure: the same journal always folds into the same runs, so it may be read again from any line. How a
+trial ended stands in the tag ``verdict``; MLflow's own status says only whether the training ran:
+
+    RUNNING    handed out, and not heard of its end
+    FINISHED   it ended: ok, pruned, diverged or stalled (a divergence is a result, not a failure)
+    FAILED     broken code or a broken machine: failed
+    KILLED     its process died with it, or the study was stopped; a later session runs it again
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from study.record import Event, StudyRecord
+from study.space import Distribution
+from study.spec import StudySpec
+from study.trial import STATUSES
+
+# The study's own run stands among the trials' under this name.
+STUDY = ""
+
+# MLflow's limits, from mlflow/utils/validation.py.
+MAX_TAG, MAX_PARAM, MAX_KEY, MAX_NOTE = 8000, 6000, 250, 8000
+
+# (metric, value, milliseconds since 1970, step)
+Point = tuple[str, float, int, int]
+
+
+@dataclass
+class Run:
+    """One MLflow run. ``tags``, ``params`` and ``points`` are those not handed over yet."""
+
+    name: str
+    attempt: int
+    start_ms: int
+    seen_ms: int
+    status: str = "RUNNING"
+    end_ms: int | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    last: dict[str, float] = field(default_factory=dict)
+    epoch: int = 0
+
+    def end(self, status: str, end_ms: int) -> None:
+        self.status, self.end_ms = status, end_ms
+
+    def handed_over(self) -> None:
+        self.tags, self.params, self.points = {}, {}, []
+
+
+class Projection:
+    """The runs of one record, by trial id, and which of them changed since they were handed over."""
+
+    def __init__(self, record: StudyRecord) -> None:
+        self.record, self.spec = record, record.spec
+        self.runs: dict[str, Run] = {}
+        self.changed: dict[str, None] = {}
+        self.sessions: list[Event] = []
+        self._configs: dict[str, Mapping[str, Any]] = {}
+        self._verdicts: dict[str, str] = {}
+        self._finished = False
+
+    def fold(self, event: Event) -> None:
+        """Take in the journal's next event; one of a kind that is not known changes nothing."""
+        at = milliseconds(event["time"])
+        if STUDY not in self.runs:
+            self.runs[STUDY] = study_run(self.record, at)
+            self._change(STUDY)
+        study = self.runs[STUDY]
+        study.seen_ms = max(study.seen_ms, at)
+        match event["event"]:
+            case "session":
+                self._session(event, study)
+            case "asked":
+                self._configs[event["trial"]] = event["config"]
+            case "started":
+                self._run(event, at)
+            case "epoch":
+                self._epoch(event, at)
+            case "result":
+                self._result(event, at, study)
+            case "finished":
+                self._finished = True
+                study.end("FINISHED", at)
+                study.points += self._counts(at)
+                self._change(STUDY)
+            case "fault":
+                study.tags["fault"] = cut(str(event.get("what", "")), MAX_TAG)
+                self._change(STUDY)
+
+    def settle(self) -> None:
+        """Nobody works on the study any more: what has not ended was killed, when it was last heard of."""
+        for key, run in self.runs.items():
+            if run.status == "RUNNING":
+                run.end("FINISHED" if key == STUDY and self._finished else "KILLED", run.seen_ms)
+                self._change(key)
+
+    def handed_over(self) -> None:
+        for key in self.changed:
+            self.runs[key].handed_over()
+        self.changed = {}
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def _session(self, event: Event, study: Run) -> None:
+        """The study was started: trials of earlier sessions that have not ended will be run again."""
+        self.settle()
+        study.status, study.end_ms = "RUNNING", None
+        study.tags |= session_tags(event)
+        self.sessions.append(event)
+        self._change(STUDY)
+
+    def _run(self, event: Event, at: int) -> Run | None:
+        """The run of the event's attempt; a new attempt takes the place of the one before, and of an
+        attempt that was given up nothing is kept."""
+        trial, attempt = event["trial"], event["attempt"]
+        run = self.runs.get(trial)
+        if run is not None and run.attempt > attempt:
+            return None
+        if run is None or run.attempt < attempt:
+            self._verdicts.pop(trial, None)
+            run = self.runs[trial] = trial_run(self.record, self._configs[trial], attempt, at)
+        run.seen_ms = max(run.seen_ms, at)
+        self._change(trial)
+        return run
+
+    def _epoch(self, event: Event, at: int) -> None:
+        run, row = self._run(event, at), event["row"]
+        if run is None:
+            return
+        when = milliseconds(row["time"]) if finite(row.get("time")) else at
+        run.epoch = int(row["epoch"])
+        for metric, value in row.items():
+            if metric not in ("epoch", "time") and finite(value):
+                run.points.append((key_name(metric), float(value), when, run.epoch))
+                run.last[metric] = float(value)
+
+    def _result(self, event: Event, at: int, study: Run) -> None:
+        result = event["result"]
+        run = self._run(event, at - milliseconds(result.get("seconds", 0.0)))
+        if run is None:
+            return
+        status = result["verdict"]["status"]
+        run.end("FAILED" if status == "failed" else "FINISHED", at)
+        run.tags |= result_tags(result)
+        run.points += final_points(run, result, at)
+        run.last = {}
+        self._verdicts[event["trial"]] = status
+        study.tags["progress"] = f"{len(self._verdicts)} of {self.spec.trial_count} trials"
+        self._change(STUDY)
+
+    def _counts(self, at: int) -> list[Point]:
+        ended = list(self._verdicts.values())
+        return [(f"trials.{status}", float(ended.count(status)), at, 0) for status in STATUSES]
+
+    def _change(self, key: str) -> None:
+        self.changed[key] = None
+
+
+# -- what a run is called and carries ----------------------------------------------------------------
+
+
+def full_name(record: StudyRecord) -> str:
+    """NAME@DIGEST; ``-2`` and so on behind it where the study was started afresh."""
+    return f"{record.name}@{record.folder.name}"
+
+
+def study_run(record: StudyRecord, at: int) -> Run:
+    """The study's own run: what is compared, tuned and held."""
+    spec = record.spec
+    tags = common_tags(record) | {
+        "phase": "study",
+        "question": cut(spec.question, MAX_TAG),
+        "criterion": spec.criterion,
+        "objective": f"{spec.objective.direction} {spec.objective.metric}",
+        "arms": cut(", ".join(arm.name for arm in spec.arms()), MAX_TAG),
+        "progress": f"0 of {spec.trial_count} trials",
+        "mlflow.note.content": cut(study_note(record), MAX_NOTE),
+    }
+    search = {f"search.{name}": value for name, value in spec.search.model_dump(mode="json").items()}
+    compared = {key: ", ".join(map(plain, values)) for key, values in spec.compared.items()}
+    return Run(
+        full_name(record), 1, at, at, tags=tags, params=params(spec.held | compared | tuned(spec) | search)
+    )
+
+
+def trial_run(record: StudyRecord, config: Mapping[str, Any], attempt: int, at: int) -> Run:
+    """A trial's run, as it begins."""
+    trial = f"{config['arm']}/{config['phase']}/{config['index']}"
+    tags = common_tags(record) | {
+        "arm": config["arm"],
+        "phase": config["phase"],
+        "trial": trial,
+        "attempt": str(attempt),
+        "seed": str(config["seed"]),
+        "split_seed": str(config["split_seed"]),
+    }
+    tags |= long_tag("study.config", json.dumps(config, sort_keys=True))
+    return Run(trial, attempt, at, at, tags=tags, params=params(config["hyperparameters"]))
+
+
+def common_tags(record: StudyRecord) -> dict[str, str]:
+    return {"study": record.name, "digest": record.digest, "mlflow.source.name": f"study run {record.name}"}
+
+
+def session_tags(event: Event) -> dict[str, str]:
+    """Who started the study, and where: the command, the code's commit, the machine."""
+    facts, tags = event.get("environment") or {}, {}
+    if event.get("command"):
+        program, *arguments = event["command"]
+        tags["mlflow.source.name"] = cut(shlex.join([Path(program).name, *arguments]), MAX_TAG)
+    if (facts.get("git") or {}).get("commit"):
+        tags["mlflow.source.git.commit"] = str(facts["git"]["commit"])
+    shown = {name: value for name, value in facts.items() if not isinstance(value, Mapping)} | flat(
+        {"data": facts.get("data") or {}}
+    )
+    return tags | {
+        f"environment.{key_name(name)}": cut(plain(value), MAX_TAG) for name, value in shown.items()
+    }
+
+
+def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
+    """How it ended, for people (one tag a fact) and for machines (the whole result)."""
+    verdict = result["verdict"]
+    tags = {"verdict": verdict["status"]}
+    for name in ("kind", "reason", "epoch", "step"):
+        if verdict.get(name) not in (None, ""):
+            tags[f"verdict.{name}"] = cut(str(verdict[name]), MAX_TAG)
+    if verdict["status"] != "ok" and (verdict.get("reason") or result.get("error")):
+        tags["mlflow.note.content"] = trial_note(result)
+    return tags | long_tag("study.result", json.dumps(result, sort_keys=True))
+
+
+def final_points(run: Run, result: Mapping[str, Any], at: int) -> list[Point]:
+    """The metrics known at the end. Those with a curve stand at its last epoch, and only where they
+    differ from what stands there; the others, such as the test split's, belong to no epoch: step 0."""
+    final = {**result.get("metrics", {}), "gradient_evaluations": result.get("gradient_evaluations")}
+    return [
+        (key_name(metric), float(value), at, run.epoch if metric in run.last else 0)
+        for metric, value in final.items()
+        if finite(value) and run.last.get(metric) != float(value)
+    ]
+
+
+# -- texts -------------------------------------------------------------------------------------------
+
+
+def study_note(record: StudyRecord) -> str:
+    """The description of the study's run."""
+    spec = record.spec
+    trials = f"`tags.digest = '{record.digest}' AND tags.phase = 'tune'` (or `'confirm'`)"
+    lines = [
+        f"**{spec.question}**",
+        (
+            "The study's own run; one run a trial stands under it. Its parameters are held, or compared "
+            f"(several values), or tuned (a range). To list the trials flat, filter by {trials}."
+        ),
+        "Under Artifacts: the report, and in `record/` the resolved study file and each start's environment.",
+    ]
+    return "\n\n".join(lines)
+
+
+def trial_note(result: Mapping[str, Any]) -> str:
+    """The description of a trial that did not end well: why, and the traceback where there is one."""
+    verdict = result["verdict"]
+    kind = f" ({verdict['kind']})" if verdict.get("kind") else ""
+    text = f"**{verdict['status']}{kind}** {verdict.get('reason', '')}"
+    if result.get("error"):
+        tail = str(result["error"])[-MAX_NOTE // 2 :].replace("```", "'''")
+        text += f"\n\n```\n{tail}\n```"
+    return cut(text, MAX_NOTE)
+
+
+def tuned(spec: StudySpec) -> dict[str, str]:
+    """What the arms tune, as text by key: ``tuned: 0.0001 to 0.1 (log)``."""
+    entries = {entry.key: entry.distribution for arm in spec.arms() for entry in arm.space.entries}
+    return {key: range_text(distribution) for key, distribution in entries.items()}
+
+
+def range_text(distribution: Distribution) -> str:
+    choices = getattr(distribution, "choices", None)
+    if choices is not None:
+        return f"tuned: {', '.join(map(plain, choices))}"
+    low, high = distribution.ends
+    return f"tuned: {plain(low)} to {plain(high)}{' (log)' if getattr(distribution, 'log', False) else ''}"
+
+
+# -- what MLflow admits ------------------------------------------------------------------------------
+
+
+def params(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key_name(key): cut(plain(value), MAX_PARAM) for key, value in values.items()}
+
+
+def plain(value: object) -> str:
+    """A value as a study file has it: ``true``, ``0.001``, text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted keys; what is None is left out."""
+    items: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            items |= flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            items[f"{prefix}{name}"] = value
+    return items
+
+
+def long_tag(name: str, text: str) -> dict[str, str]:
+    """``text`` whole, over as many tags as it takes: name, name.2, name.3 ..."""
+    parts = [text[start : start + MAX_TAG] for start in range(0, len(text), MAX_TAG)] or [""]
+    return {name if number == 1 else f"{name}.{number}": part for number, part in enumerate(parts, start=1)}
+
+
+def whole_tag(name: str, tags: Mapping[str, str]) -> str | None:
+    """What ``long_tag`` took apart, or None where it is not there."""
+    later = sorted(
+        (int(number), key)
+        for key in tags
+        if (number := key.removeprefix(f"{name}.")) != key and number.isdigit()
+    )
+    return "".join([tags[name], *(tags[key] for _, key in later)]) if name in tags else None
+
+
+def key_name(name: str) -> str:
+    """``name`` with what MLflow admits in a key: letters, digits and ``_-. :/``, and no path that leads
+    elsewhere (mlflow/utils/validation.py)."""
+    admitted = re.sub(r"[^\w\-. :/]", "_", name)[:MAX_KEY] or "_"
+    path_like = admitted.startswith(("/", "..")) or admitted.endswith("/") or "//" in admitted
+    lost = any(part in (".", "..") for part in admitted.split("/"))
+    return admitted.replace("/", "_").replace("..", "__") if path_like or lost else admitted
+
+
+def cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def finite(value: object) -> bool:
+    """Whether MLflow can hold it: a number that is neither NaN nor infinite, and no truth value."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+
+
+def projected(record: StudyRecord, events: Iterable[Event] | None = None) -> Projection:
+    """The whole record's runs, none of them handed over."""
+    projection = Projection(record)
+    for event in record.events() if events is None else events:
+        projection.fold(event)
+    return projection

@@ -1,0 +1,156 @@
+"""MLflow's UI on the store beside the records: a server for this machine alone, ended with its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import IO
+
+import requests
+
+from study.errors import TrackingError, one_line
+from study.tracking.addresses import is_server, redacted, sqlite_path
+from study.tracking.store import SETTINGS
+
+HOST = "127.0.0.1"
+
+# Without the job runner and with one worker it is 2 processes and 0.4 GB, not 15 and 1.6 GB. A pool as
+# large as this, because a small one makes writers wait for each other until their requests time out.
+SERVER_SETTINGS = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "64",
+}
+
+# A new database takes some 7 s on an idle machine.
+READY_WITHIN_S = 120.0
+GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that was started here."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def complain(self) -> None:
+        """Raise TrackingError with the last thing that the server said."""
+        size = os.fstat(self.log.fileno()).st_size
+        text = os.pread(self.log.fileno(), 4000, max(0, size - 4000)).decode(errors="replace").strip()
+        last = one_line(text.splitlines()[-1]) if text else "study --debug ui shows more"
+        raise TrackingError(f"MLflow's server ended, or did not answer: {last}")
+
+
+@contextmanager
+def mlflow_server(uri: str, artifacts: Path, port: int) -> Iterator[Server]:
+    """A server on the database at ``uri``, reachable from this machine alone, while the context lasts;
+    it answers when the context begins. Port 0 takes a free one. TrackingError where it cannot start.
+    """
+    port = free_port(port)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    command += ["--backend-store-uri", uri, "--artifacts-destination", str(artifacts), *site_arguments()]
+    with tempfile.TemporaryFile() as log:
+        # In a group of its own, so that it ends as a whole, and only when we say so.
+        process = subprocess.Popen(
+            command,
+            env=os.environ | SETTINGS | SERVER_SETTINGS,
+            stdin=subprocess.DEVNULL,
+            stdout=None if os.environ.get("STUDY_DEBUG") else log,
+            stderr=None if os.environ.get("STUDY_DEBUG") else log,
+            process_group=0,
+        )
+        server = Server(f"http://{HOST}:{port}", process, log)
+        try:
+            wait_till_ready(server)
+            yield server
+        finally:
+            end(process)
+
+
+def wait_till_ready(server: Server) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while server.alive() and time.monotonic() < deadline:
+        try:
+            if requests.get(f"{server.address}/health", timeout=1).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    server.complain()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the server's whole group: politely, then for good."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(GRACE_S)
+        except ProcessLookupError:
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def site_arguments() -> list[str]:
+    """Our face on MLflow's server (study.tracking.site), where the installed package declares it."""
+    return ["--app-name", "study"] if entry_points(group="mlflow.app", name="study") else []
+
+
+def free_port(port: int) -> int:
+    """``port``, or a free one for 0; TrackingError where somebody listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            hint = "choose another one with --port, or 0 for a free one"
+            raise TrackingError(f"port {port} cannot be used ({error.strerror}); {hint}") from error
+        return int(probe.getsockname()[1])
+
+
+def studies(address: str) -> dict[str, str]:
+    """The studies that a server knows, by name, each with its experiment's id; the youngest first."""
+    question = f"{address}/api/2.0/mlflow/experiments/search"
+    wanted = {"max_results": 1000, "order_by": ["last_update_time DESC"]}
+    answer = requests.post(question, json=wanted, timeout=30)
+    answer.raise_for_status()
+    found = answer.json().get("experiments", [])
+    ours = [each for each in found if any(tag["key"] == "study" for tag in each.get("tags", []))]
+    return {each["name"]: each["experiment_id"] for each in ours}
+
+
+def local_store(uri: str) -> Path:
+    """The folder of artifacts beside an SQLite store; TrackingError where there is no store to show."""
+    if is_server(uri):
+        raise TrackingError(f"{redacted(uri)}: is a server with a UI of its own; open it in a browser")
+    path = sqlite_path(uri)
+    if path is None:
+        raise TrackingError(f"{redacted(uri)}: study ui opens sqlite:///FILE; for another, see mlflow server")
+    if not path.is_file():
+        raise TrackingError(f"{path}: there is no MLflow store yet; run a study first, or name its --out")
+    return path.resolve().parent / "mlartifacts"

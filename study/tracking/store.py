@@ -1,0 +1,257 @@
+"""MLflow's side: the experiment and the runs of one record, found by their tags and written to.
+
+Whatever is written here may be written again: runs are looked for before any is made, a point that is
+there already is not doubled (MLflow's key for it is metric, time, step and value), parameters are the
+same ones, tags and ends overwrite themselves. A request that was carried out although its answer got
+lost can leave a second, empty run; the next time the runs are looked for it is deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.errors import TrackingError, one_line
+from study.record import StudyRecord
+from study.tracking.addresses import artifact_location, redacted, sqlite_path
+from study.tracking.outbox import identity
+from study.tracking.projection import STUDY, Point, Run
+from study.tracking.views import experiment_tags
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
+
+# At most this many in one request (mlflow/utils/validation.py).
+MAX_POINTS, MAX_WORDS = 1000, 100
+
+# Said to MLflow before it is imported. Its own retries would hold a thread for minutes, and could make
+# a run twice when an answer gets lost: going on later, from the journal, is the retry.
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "DO_NOT_TRACK": "1",
+}
+
+
+@dataclass
+class Known:
+    """A run that MLflow has."""
+
+    run_id: str
+    attempt: int
+    start_ms: int
+    status: str
+
+
+class Store:
+    """The runs of one record in one MLflow store. Every method may raise TrackingError."""
+
+    def __init__(self, record: StudyRecord, uri: str, look_only: bool = False) -> None:
+        """Make contact: find or make the study's experiment, and look for the record's runs. With
+        ``look_only`` nothing is made or mended, and only ``found`` and ``points`` may be asked."""
+        self.record, self.uri, self.identity = record, uri, identity(record)
+        quieten()
+        with dressed(uri):
+            self.client = connect(uri)
+            self.experiment_id = self._experiment(look_only)
+            self.runs = {} if look_only else self._find()
+
+    def push(self, key: str, run: Run) -> None:
+        """Write what of a run was not handed over yet."""
+        with dressed(self.uri):
+            known = self.runs.get(key)
+            if known is not None and known.attempt > run.attempt:
+                return
+            if known is not None and (known.attempt, known.start_ms) != (run.attempt, run.start_ms):
+                # Of an attempt that was given up, or that a power cut took out of the journal.
+                self.client.delete_run(known.run_id)
+                known = None
+            known = known or self._create(key, run)
+            self._log(known.run_id, run)
+            self._end(key, known, run)
+
+    def log_text(self, text: str, artifact: str) -> None:
+        """A text as an artifact of the study's run."""
+        with dressed(self.uri):
+            self.client.log_text(self.runs[STUDY].run_id, text, artifact)
+
+    def log_file(self, path: Path, folder: str | None) -> None:
+        """A file as an artifact of the study's run, at the top or in a folder there."""
+        with dressed(self.uri):
+            self.client.log_artifact(self.runs[STUDY].run_id, str(path), folder)
+
+    def found(self) -> dict[str, list[MlflowRun]]:
+        """The runs that MLflow holds of the record, by trial id."""
+        runs: dict[str, list[MlflowRun]] = {}
+        with dressed(self.uri):
+            for run in self._search():
+                runs.setdefault(self._key(run), []).append(run)
+        return runs
+
+    def points(self, run: MlflowRun) -> list[Point]:
+        """All points of a run."""
+        with dressed(self.uri):
+            return [
+                (point.key, point.value, point.timestamp, point.step)
+                for metric in run.data.metrics
+                for point in self.client.get_metric_history(run.info.run_id, metric)
+            ]
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _experiment(self, look_only: bool) -> str:
+        name = self.record.name
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"{redacted(self.uri)}: its experiment {name} was deleted; bring it back with: "
+                f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            )
+        if found is None and look_only:
+            raise TrackingError(f"{redacted(self.uri)}: has no experiment {name}; study sync {name} makes it")
+        if found is None:
+            location = artifact_location(self.record, self.uri)
+            made = self.client.create_experiment(name, artifact_location=location)
+            found = self.client.get_experiment(made)
+        wanted = (
+            {} if look_only else experiment_tags(self.record, found.experiment_id, found.creation_time or 0)
+        )
+        for key, value in wanted.items():
+            if found.tags.get(key) != value:
+                self.client.set_experiment_tag(found.experiment_id, key, value)
+        return str(found.experiment_id)
+
+    def _find(self) -> dict[str, Known]:
+        """The record's runs by trial id; of several for one trial the others are deleted."""
+        best: dict[str, MlflowRun] = {}
+        for run in sorted(self._search(), key=standing):
+            if (other := best.get(self._key(run))) is not None:
+                self.client.delete_run(other.info.run_id)
+            best[self._key(run)] = run
+        return {
+            key: Known(run.info.run_id, attempt_of(run), run.info.start_time, run.info.status)
+            for key, run in best.items()
+        }
+
+    def _search(self) -> Iterator[MlflowRun]:
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                f"tags.`study.record` = '{self.identity}'",
+                max_results=1000,
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _key(self, run: MlflowRun) -> str:
+        return STUDY if run.data.tags.get("phase") == "study" else run.data.tags.get("trial", "?")
+
+    def _create(self, key: str, run: Run) -> Known:
+        tags = {"study.record": self.identity, **run.tags}
+        if key != STUDY:
+            tags["mlflow.parentRunId"] = self.runs[STUDY].run_id
+        made = self.client.create_run(
+            self.experiment_id, start_time=run.start_ms, tags=tags, run_name=run.name
+        )
+        run.tags = {}
+        known = self.runs[key] = Known(made.info.run_id, run.attempt, run.start_ms, made.info.status)
+        return known
+
+    def _log(self, run_id: str, run: Run) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        points = iter([Metric(key, value, time_ms, step) for key, value, time_ms, step in run.points])
+        params = iter([Param(key, value) for key, value in run.params.items()])
+        tags = iter([RunTag(key, value) for key, value in run.tags.items()])
+        while True:
+            # A request holds at most 1,000 things in all.
+            some_params, some_tags = list(islice(params, MAX_WORDS)), list(islice(tags, MAX_WORDS))
+            some_points = list(islice(points, MAX_POINTS - len(some_params) - len(some_tags)))
+            if not (some_params or some_tags or some_points):
+                return
+            self.client.log_batch(run_id, some_points, some_params, some_tags)
+
+    def _end(self, key: str, known: Known, run: Run) -> None:
+        if known.status == run.status:
+            return
+        if run.status != "RUNNING":
+            self.client.set_terminated(known.run_id, run.status, run.end_ms)
+        elif key == STUDY:  # a study can be taken up again; a trial gets a new attempt
+            self.client.update_run(known.run_id, status="RUNNING")
+        else:
+            return
+        known.status = run.status
+
+
+def standing(run: MlflowRun) -> tuple[int, int, str]:
+    """Which of two runs of one trial is kept: the later attempt, the fuller one, any but always the same."""
+    return attempt_of(run), len(run.data.metrics), run.info.run_id
+
+
+def attempt_of(run: MlflowRun) -> int:
+    return int(run.data.tags.get("attempt", 1))
+
+
+# -- the library -------------------------------------------------------------------------------------
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store at ``uri``; a database that is not there yet is made."""
+    from mlflow import MlflowClient
+
+    if path := sqlite_path(uri):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(uri)
+
+
+def quieten() -> None:
+    """Settings that must stand before MLflow is imported; with STUDY_DEBUG set it may talk."""
+    os.environ.update(SETTINGS)
+    # MLflow 3.17 on SQLAlchemy 2.1, on import.
+    warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
+    if not os.environ.get("STUDY_DEBUG"):
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def dressed(uri: str) -> Iterator[None]:
+    """MLflow's errors, and those of what it stands on, as one line that names the store."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError, ImportError) as error:
+        raise TrackingError(f"{redacted(uri)}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Why, in few words: the innermost cause that says something."""
+    text = one_line(str(error))
+    if "Connection refused" in text or "Failed to establish" in text or "NewConnectionError" in text:
+        return "nobody answers there"
+    if "timed out" in text or "timeout exception" in text:
+        return "no answer within 10 seconds"
+    if "out-of-date database schema" in text:
+        return (
+            "the database is of another MLflow version; take a copy, then: mlflow db upgrade <database URI>"
+        )
+    return text[:200]

@@ -1,0 +1,198 @@
+"""What a colleague reads first in MLflow's UI: a study's description, and views with the columns that matter.
+
+A view is MLflow's own "saved view": an experiment tag that the UI lists, and that a link can name.
+"""
+
+from __future__ import annotations
+
+import json
+
+from study.claims import Claim
+from study.record import StudyRecord
+from study.spec import StudySpec
+from study.tracking.projection import MAX_NOTE, cut
+
+State = dict[str, object]
+
+# Opens MLflow's pages for training instead of those for language models.
+CLASSIC = "workflowType=machine_learning"
+
+VIEW_TAG = "mlflow.sharedViewState."
+SECTION = "study-metrics"
+NAME_COLUMN = "attributes.`Run Name`"
+
+
+def experiment_tags(record: StudyRecord, experiment_id: str, created_ms: int) -> dict[str, str]:
+    """The tags of the study's experiment; description and views speak of this record."""
+    shown = views(record).items()
+    return {
+        "study": record.name,
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.note.content": cut(description(record, experiment_id), MAX_NOTE),
+        # The UI lists the youngest first.
+        **{
+            f"{VIEW_TAG}{key}": envelope(name, created_ms - age, state)
+            for age, (key, (name, state)) in enumerate(shown)
+        },
+    }
+
+
+def experiments_page(address: str) -> str:
+    """The list of all studies, at a server's address."""
+    return f"{address.rstrip('/')}/#/experiments?{CLASSIC}"
+
+
+def view_page(address: str, experiment_id: str, view: str) -> str:
+    """One view of one study, at a server's address; an empty address gives a link within the UI."""
+    return f"{address.rstrip('/')}#/experiments/{experiment_id}/runs?viewStateShareKey={view}&{CLASSIC}"
+
+
+def views(record: StudyRecord) -> dict[str, tuple[str, State]]:
+    """The views, by their key in links, each with its name."""
+    return {
+        "trials": (f"Trials ({record.digest})", trials_view(record)),
+        "replicates": (f"Replicates ({record.digest})", replicates_view(record)),
+        "arms": (f"Arms ({record.digest})", arms_view(record)),
+        "records": ("All records", records_view()),
+    }
+
+
+def description(record: StudyRecord, experiment_id: str) -> str:
+    """The experiment's description, in Markdown; its first line stands alone in lists."""
+    spec = record.spec
+    links = [f"[{name}]({view_page('', experiment_id, key)})" for key, (name, _) in views(record).items()]
+    parts = [
+        spec.question,
+        spec.description,
+        f"**Views:** {' · '.join(links)}",
+        HOW_TO_READ.format(metric=spec.objective.metric, direction=spec.objective.direction),
+        claims_text(spec),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+HOW_TO_READ = """\
+**How to read it.** Each record (the study as it was run, NAME@DIGEST) is a run; its trials are runs under it.
+
+- Tag `phase`: `tune` trials search, and {metric} judges them ({direction}); `confirm` replicates retrain \
+each arm's best with fresh seeds and are scored on the test split. Compare arms by the replicates alone, as \
+the report does.
+- Tag `verdict`: how a trial ended. `diverged` is a result, not a crash; `failed` is broken code or a broken \
+machine.
+- Tag `arm`: what is compared. Parameters are written component.argument."""
+
+
+def claims_text(spec: StudySpec) -> str:
+    if not spec.claims:
+        return "It tests no published claim."
+    return "**Claims tested**\n\n" + "\n".join(f"- {claim_text(claim)}" for claim in spec.claims)
+
+
+def claim_text(claim: Claim) -> str:
+    return f"{claim} ({claim.source})"
+
+
+# -- views -------------------------------------------------------------------------------------------
+
+
+def trials_view(record: StudyRecord) -> State:
+    """The search's trials, best first: arm, verdict, objective, and what was tuned."""
+    spec = record.spec
+    judged, tuned = column("metrics", spec.objective.metric), tuned_keys(spec)
+    columns = [column("tags", "arm"), column("tags", "verdict"), judged]
+    columns += [*(column("params", key) for key in tuned), column("tags", "verdict.reason")]
+    curves = [
+        spec.objective.metric,
+        "val_loss",
+        "train_eval_loss",
+        "train_eval_accuracy",
+        "lr",
+        "gradient_norm",
+    ]
+    charts = [parallel_chart(tuned, spec.objective.metric), *map(line_chart, dict.fromkeys(curves))]
+    return view(of(record, "tune"), judged, spec.objective.direction == "minimize", columns, charts)
+
+
+def replicates_view(record: StudyRecord) -> State:
+    """The replicates, by arm: verdict, test and validation metrics, seed."""
+    metrics = ("test_accuracy", "test_loss", "val_accuracy", "val_loss")
+    by_arm = column("tags", "arm")
+    columns = [
+        by_arm,
+        column("tags", "verdict"),
+        *(column("metrics", name) for name in metrics),
+        column("tags", "seed"),
+    ]
+    charts = [*map(bar_chart, metrics[:2]), *map(line_chart, metrics[2:])]
+    return view(of(record, "confirm"), by_arm, True, columns, charts)
+
+
+def arms_view(record: StudyRecord) -> State:
+    """The replicates' means by arm, over those that have the metric; the report counts the others too."""
+    keys = [{"mode": "tag", "groupByData": "arm"}]
+    return {**replicates_view(record), "groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
+
+
+def records_view() -> State:
+    """The studies' own runs: how far each is, and how its trials ended."""
+    columns = [column("tags", name) for name in ("digest", "progress", "objective", "environment.host")]
+    columns += [column("metrics", f"trials.{status}") for status in ("ok", "pruned", "diverged", "failed")]
+    return view("tags.phase = 'study'", "attributes.start_time", False, columns, [])
+
+
+def of(record: StudyRecord, phase: str) -> str:
+    return f"tags.digest = '{record.digest}' AND tags.phase = '{phase}'"
+
+
+def view(search: str, order: str, ascending: bool, columns: list[str], charts: list[State]) -> State:
+    """A view's state as the UI stores one (MLflow's ExperimentPageUIState.tsx)."""
+    sections = [{"uuid": SECTION, "name": "Model metrics", "display": True, "isReordered": True}]
+    return {
+        "searchFilter": search,
+        "orderByKey": order,
+        "orderByAsc": ascending,
+        "selectedColumns": columns,
+        "columnOrder": [NAME_COLUMN, *columns, "runDateAndNestInfo", "duration"],
+        "columnWidths": {NAME_COLUMN: 190, **{name: width(name) for name in columns}},
+        "runsHiddenMode": "FIRST_20_RUNS",
+        "hideEmptyCharts": True,
+        **({"compareRunCharts": charts, "compareRunSections": sections} if charts else {}),
+    }
+
+
+def envelope(name: str, created_ms: int, state: State) -> str:
+    """A view with its name, as the UI stores it in a tag (MLflow's savedViewEnvelope.ts)."""
+    return json.dumps({"name": name, "createdAt": created_ms, "state": json.dumps(state)})
+
+
+def line_chart(metric: str) -> State:
+    return chart("LINE", metric, metricKey=metric, selectedMetricKeys=[metric])
+
+
+def bar_chart(metric: str) -> State:
+    return chart("BAR", metric, metricKey=metric)
+
+
+def parallel_chart(params: list[str], metric: str) -> State:
+    return chart("PARALLEL", "parallel", selectedParams=params, selectedMetrics=[metric], showAllRuns=True)
+
+
+def chart(kind: str, uuid: str, **settings: object) -> State:
+    """A chart as the UI stores one (MLflow's runs-charts.types.ts)."""
+    common = {"type": kind, "uuid": uuid, "metricSectionId": SECTION, "deleted": False, "isGenerated": False}
+    return {**common, "runsCountToCompare": 20, **settings}
+
+
+def width(name: str) -> int:
+    """Of a column, in pixels."""
+    wide = {"tags.`verdict.reason`": 260, "tags.`objective`": 190, "tags.`progress`": 150}
+    return wide.get(name, 100 if "trials." in name else 120 if name.startswith("tags") else 150)
+
+
+def column(kind: str, key: str) -> str:
+    """A column's name in the UI: ``params.`optimizer.lr```."""
+    return f"{kind}.`{key}`"
+
+
+def tuned_keys(spec: StudySpec) -> list[str]:
+    return list(dict.fromkeys(key for arm in spec.arms() for key in arm.space.keys))
