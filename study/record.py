@@ -2,10 +2,13 @@
 
     ROOT/NAME/DIGEST/study.toml      the resolved study file; running it again gives the same digest
                      journal.jsonl   one event a line, flushed to the disk before the study goes on
+                     checkpoints/    a folder for each running trial, gone when the trial has ended
                      report.html ... projections, made anew at will
 
 The journal is the truth. Events are only ever appended, and a last line that was cut off by a crash
-is dropped when the study is opened for writing: whatever was not whole was never acknowledged.
+is dropped when the study is opened for writing: whatever was not whole was never acknowledged. A trial
+that is resumed gets a new attempt, whose first lines are the rows of the epochs that it need not train
+again: every attempt is whole in itself.
 """
 
 from __future__ import annotations
@@ -13,25 +16,32 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from study import studyfile
-from study.errors import RecordError, shorten
+from study.errors import RecordError, one_line, shorten
 from study.registry import nearest
 from study.spec import StudySpec
 from study.trial import Row, TrialConfig, TrialResult
 
 Event = dict[str, Any]
 
-# The journal's format; a newer one than this is refused, an older one is still read.
-FORMAT = 1
+# The journal's format; a newer one than this is refused, an older one is still read. Since 2 a session
+# ends with an event of its own, so that one that was killed can be told.
+FORMAT = 2
+
+# A failure of the code is tried again from the start, with whatever code there is then; one of the
+# machine goes on from the last checkpoint.
+FROM_THE_START = ("crash",)
 
 
 class StudyRecord:
@@ -55,6 +65,10 @@ class StudyRecord:
     @property
     def journal(self) -> Path:
         return self.folder / "journal.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
 
     # -- finding ----------------------------------------------------------------------------------
 
@@ -151,7 +165,8 @@ class JournalWriter:
     def __init__(self, record: StudyRecord) -> None:
         self.record = record
         self._lock = FileLock(record.folder / ".lock")
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
+        self._in_session = False
 
     def __enter__(self) -> Self:
         try:
@@ -162,45 +177,86 @@ class JournalWriter:
                 f"watch it with: study status {self.record.name}"
             ) from error
         drop_torn_line(self.record.journal)
-        self._file = self.record.journal.open("ab")
+        self._file = FileIO(self.record.journal, "a")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if self._file:
-            self._file.close()
-            self._file = None
-        self._lock.release()
+        try:
+            if self._in_session:
+                self.append("ended", error=None if kind is None else one_line(f"{kind.__name__}: {error}"))
+        finally:
+            self._in_session = False
+            if self._file:
+                self._file.close()
+                self._file = None
+            self._lock.release()
 
     def append(self, event: str, durable: bool = True, **fields: Any) -> None:
-        """Write one event. ``durable`` events outlive a power cut; others outlive the process."""
+        """Write one event. ``durable`` events outlive a power cut; others outlive the process.
+
+        Raises RecordError, and leaves nothing of the event, where the disk does not take it.
+        """
         assert self._file is not None, "the journal is not open"
         line = json.dumps(
             {"event": event, "time": time.time(), **fields}, allow_nan=False, separators=(",", ":")
         )
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            write_all(self._file, line.encode() + b"\n")
+            if durable:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(end)
+            raise RecordError(
+                f"{self.record.journal}: cannot be written: {error.strerror}; make room, then run the same "
+                "command again to go on"
+            ) from error
 
     def session(self, environment: Mapping[str, Any], command: list[str]) -> None:
+        """The study is started; if the session before this one was killed, that is written down first."""
+        if open_session(self.record.events()):
+            self.append("fault", what="the session before this one ended without a word: it was killed")
         criterion = self.record.spec.criterion
         self.append("session", format=FORMAT, environment=environment, command=command, criterion=criterion)
+        self._in_session = True
 
     def asked(self, config: TrialConfig) -> None:
         self.append("asked", trial=config.id, config=config.to_json())
 
-    def started(self, trial: str, attempt: int) -> None:
-        self.append("started", trial=trial, attempt=attempt, durable=False)
+    def started(self, trial: str, attempt: int, epoch: int = 0) -> None:
+        """``epoch`` is the one whose end a resumed attempt goes on from."""
+        resumed = {"epoch": epoch} if epoch else {}
+        self.append("started", trial=trial, attempt=attempt, **resumed, durable=False)
 
-    def epoch(self, trial: str, attempt: int, row: Row) -> None:
-        self.append("epoch", trial=trial, attempt=attempt, row=row, durable=False)
+    def epoch(self, trial: str, attempt: int, row: Row, saved: bool = False) -> None:
+        """``saved``: a checkpoint of the epoch's end was written."""
+        mark = {"saved": True} if saved else {}
+        self.append("epoch", trial=trial, attempt=attempt, row=row, **mark, durable=False)
 
     def result(self, trial: str, attempt: int, result: TrialResult) -> None:
         """The curve stands in the epochs' lines, the config in the asked line."""
         data = {key: value for key, value in asdict(result).items() if key not in ("config", "curve")}
         self.append("result", trial=trial, attempt=attempt, result=data)
+        if result.verdict.status != "failed" or result.verdict.kind in FROM_THE_START:
+            shutil.rmtree(checkpoint_folder(self.record.checkpoints, trial), ignore_errors=True)
+
+
+def checkpoint_folder(checkpoints: Path, trial: str) -> Path:
+    """Where a trial's checkpoints are; its id's parts have letters, digits and ._+- alone."""
+    return checkpoints / trial.replace("/", "-")
+
+
+def open_session(events: Iterable[Event]) -> bool:
+    """Whether the last session has not ended: it is running, or was killed."""
+    is_open = False
+    for event in events:
+        if event["event"] == "session":
+            is_open = event.get("format", 1) >= 2
+        elif event["event"] == "ended":
+            is_open = False
+    return is_open
 
 
 def is_running(record: StudyRecord) -> bool:
@@ -236,6 +292,13 @@ def drop_torn_line(journal: Path) -> None:
                 return
             size -= step
         file.truncate(0)
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all of it: the system may take a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def write_whole(path: Path, text: str) -> None:
