@@ -92,11 +92,20 @@ class TrainingPart:
         """Batches, and so optimizer steps, an epoch."""
         return len(cuts(self.examples, self.batch_size))
 
-    def epoch(self) -> Iterator[Batch]:
+    def generators(self) -> dict[str, Tensor]:
+        """The states of the generators, as bytes."""
+        return {"order": self.order.get_state(), "moves": self.moves.get_state()}
+
+    def set_generators(self, states: Mapping[str, Tensor]) -> None:
+        self.order.set_state(states["order"])
+        self.moves.set_state(states["moves"])
+
+    def epoch(self, first: int = 0) -> Iterator[Batch]:
+        """A new epoch's batches, from its batch number ``first`` on."""
         device, pictures = self.index.device, self.pictures
         index = self.index[torch.randperm(self.examples, generator=self.order).to(device)]
         moves = self.augmentation.draw(self.examples, self.moves).to(device)
-        for start, end in cuts(self.examples, self.batch_size):
+        for start, end in cuts(self.examples, self.batch_size)[first:]:
             batch = index[start:end]
             pixels, inside = self.augmentation.gather(pictures.images, batch, moves[start:end])
             images = pictures.normalised(pixels)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch import nn
 
-from study.batches import Part, TrainingPart, divide, seeded
+from study.batches import divide, seeded
 from study.components.activations import nonlinearity
 from study.components.augmentation import Augmentation
 from study.components.datasets.info import LoadedData
-from study.components.losses import LOSSES, PerExample
+from study.components.losses import LOSSES
 from study.components.metrics import METRICS
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
-from study.devices import Precision, autocast, environment, pick_device, reproducible, resolve_precision
+from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.divergence import Monitor
 from study.seeding import derive_seed
 from study.space import Scalar
+from study.steps import Position, Trial, batches, differentiate, evaluate, update
 from study.trial import Row, TrialConfig, TrialResult, Verdict, finite_or_none
 
 
@@ -37,23 +35,6 @@ class Diverged(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.reason)
         self.verdict = verdict
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Everything that one training moves."""
-
-    epochs: int
-    training: TrainingPart
-    parts: Mapping[str, Part]
-    device: torch.device
-    precision: Precision
-    model: nn.Module
-    parameters: tuple[nn.Parameter, ...]
-    loss: PerExample
-    optimizer: Optimizer
-    schedule: LRScheduler
-    monitor: Monitor
 
 
 def train(
@@ -93,7 +74,7 @@ def train(
             tuple(curve),
             metrics,
             seconds=time.monotonic() - started,
-            gradient_evaluations=trial.monitor.steps if verdict.step is None else verdict.step + 1,
+            gradient_evaluations=trial.steps if verdict.step is None else verdict.step + 1,
             environment={
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
@@ -131,6 +112,7 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Tria
         optimizer=optimizer,
         schedule=build(SCHEDULES, schedule, optimizer, routine.epochs * training.steps),
         monitor=Monitor(),
+        position=Position(torch.zeros(3, dtype=torch.float64, device=device)),
     )
 
 
@@ -150,13 +132,15 @@ def build(table: Mapping[str, Any], chosen: Mapping[str, Any], *parts: object) -
 
 
 def run(trial: Trial, started: float) -> Iterator[Row]:
-    """One row an epoch; raises Diverged once the numbers are not finite."""
-    for epoch in range(1, trial.epochs + 1):
-        training = train_epoch(trial, epoch)
+    """One row an epoch, from the trial's position on; raises Diverged once the numbers are not finite."""
+    while trial.position.epoch <= trial.epochs:
+        epoch = trial.position.epoch
+        training = train_epoch(trial)
         evaluation = evaluate(trial, "train_eval") | evaluate(trial, "val")
+        trial.position.turn()
         yield {
             "epoch": epoch,
-            "step": trial.monitor.steps,
+            "step": trial.steps,
             **training,
             **{name: finite_or_none(value) for name, value in evaluation.items()},
             "seconds": time.monotonic() - started,
@@ -165,58 +149,30 @@ def run(trial: Trial, started: float) -> Iterator[Row]:
         check_evaluation(trial, epoch, evaluation)
 
 
-def train_epoch(trial: Trial, epoch: int) -> Row:
+def train_epoch(trial: Trial) -> Row:
     """One pass over the training examples; its means in train mode, while the weights move."""
-    began = time.perf_counter()
-    lr = math.nan
-    sums = torch.zeros(3, dtype=torch.float64, device=trial.device)
+    began, seen, position = time.perf_counter(), 0, trial.position
     trial.model.train()
-    for images, labels in trial.training.epoch():
-        logits = forward(trial, images)
-        loss = trial.loss(logits, labels).mean()
-        loss.backward()
-        norm = get_total_norm([p.grad for p in trial.parameters if p.grad is not None])
-        stop_if(trial.monitor.step(loss, norm), epoch)
-        right = METRICS["accuracy"].of(logits.detach(), labels).sum()
-        sums += torch.stack((loss.detach() * len(labels), right, norm))
-        lr = float(trial.schedule.get_last_lr()[0])
-        trial.optimizer.step()
-        trial.optimizer.zero_grad(set_to_none=True)
-        trial.schedule.step()
-    stop_if(trial.monitor.finish(), epoch)
-    loss_sum, right_sum, norm_sum = sums.tolist()
+    for images, labels in batches(trial):
+        gradient = differentiate(trial, images, labels)
+        stop_if(trial.monitor.step(gradient.loss, gradient.norm), position.epoch)
+        position.sums += torch.stack((gradient.loss * len(labels), gradient.right, gradient.norm))
+        seen += len(labels)
+        update(trial)
+    stop_if(trial.monitor.finish(), position.epoch)
+    loss_sum, right_sum, norm_sum = position.sums.tolist()
     return {
         "train_loss": loss_sum / trial.training.examples,
         "train_accuracy": right_sum / trial.training.examples,
         "gradient_norm": norm_sum / trial.training.steps,
-        "lr": lr,
-        "images_per_second": trial.training.examples / (time.perf_counter() - began),
+        "lr": position.lr,
+        "images_per_second": seen / (time.perf_counter() - began),
     }
-
-
-def forward(trial: Trial, images: Tensor) -> Tensor:
-    """The model's logits, in float32."""
-    with autocast(trial.device, trial.precision):
-        logits: Tensor = trial.model(images)
-    return logits.float()
 
 
 def stop_if(verdict: Verdict | None, epoch: int) -> None:
     if verdict is not None:
         raise Diverged(replace(verdict, epoch=epoch))
-
-
-def evaluate(trial: Trial, name: str) -> dict[str, float]:
-    """Every metric's mean over the part ``name``, in eval mode; the device is waited for once."""
-    part = trial.parts[name]
-    sums = torch.zeros(len(METRICS), dtype=torch.float64, device=trial.device)
-    trial.model.eval()
-    with torch.inference_mode():
-        for images, labels in part:
-            logits = forward(trial, images)
-            sums += torch.stack([metric.of(logits, labels).sum() for metric in METRICS.values()])
-    means = (sums / len(part.index)).tolist()
-    return {f"{name}_{metric}": mean for metric, mean in zip(METRICS, means, strict=True)}
 
 
 def final_metrics(trial: Trial, row: Row) -> dict[str, float]:
@@ -239,7 +195,7 @@ def check_evaluation(trial: Trial, epoch: int, evaluation: Mapping[str, float]) 
             Verdict(
                 "diverged",
                 kind="nonfinite_evaluation",
-                step=trial.monitor.steps - 1,
+                step=trial.steps - 1,
                 epoch=epoch,
                 reason=f"{broken[0]} is {evaluation[broken[0]]:.4g} after epoch {epoch}",
                 numbers={name: finite_or_none(value) for name, value in evaluation.items()},

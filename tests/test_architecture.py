@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "study"
 # and, where it is a package, from itself.
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("errors",), ("registry", "seeding"), ("space", "claims"), ("trial",), ("spec",), ("studyfile",)),
-    (("__init__",), ("components", "record", "environment")),
-    (("divergence", "batches", "devices", "check", "samplers"), ("training",)),
+    (("__init__",), ("components", "record", "environment", "early_stopping")),
+    (("divergence", "batches", "devices", "check", "samplers"), ("steps",), ("snapshot",), ("training",)),
     (("tuning", "tracking", "analysis"),),
     (("conductor", "planning", "report", "cluster"), ("running",)),
     (("cli",), ("__main__",)),
