@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from annotated_types import Ge
+from pydantic import TypeAdapter, ValidationError
 
+from study.claims import STRICT
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
-from study.components.datasets import DATASETS
+from study.components.datasets import DATASETS, DatasetInfo
 from study.components.datasets.splits import check_sizes
 from study.components.losses import LOSSES
 from study.components.metrics import METRICS, full_names, metric
@@ -20,21 +24,24 @@ from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
-from study.errors import StudyError, StudyFileError, UnknownName, one_line
+from study.errors import StudyError, StudyFileError, shorten
 from study.registry import Registry, nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
 from study.spec import Arm, StudySpec, flatten
+from study.studyfile import rule
 
-# Corner cases of one arm are tried in full up to this many; past it, one hyperparameter at a time.
-MAX_CORNERS = 4096
+# Combinations are tried in full up to this many; past it, one hyperparameter at a time.
+MAX_COMBINATIONS = 4096
+# The most trials an arm can have, and as many points as Optuna's grid lists without running out of memory.
+MAX_GRID = 100_000
 
 
 def dataset_arguments(
     *,
-    train_size: Annotated[int, "images"] | None = None,
-    validation_size: Annotated[int, "images"] | None = None,
+    train_size: Annotated[int, Ge(1)] | None = None,
+    validation_size: Annotated[int, Ge(1)] | None = None,
 ) -> None:
-    """The data set's arguments beside its name; their limits are the set's own (check_sizes)."""
+    """The data set's arguments beside its name; how many images there are is the set's own matter."""
 
 
 @dataclass(frozen=True)
@@ -46,73 +53,99 @@ class Component:
     required: bool = True
 
 
-def check(spec: StudySpec) -> None:
-    """Raise StudyError, in one line, at the first rule the study breaks."""
-    _check_objective(spec)
-    _check_claims(spec)
-    _check_search(spec)
-    for arm in spec.arms():
-        try:
-            _check_arm(spec, arm)
-        except StudyFileError:
-            raise
-        except StudyError as error:
-            raise StudyFileError(spec.name, f"arm {arm.name} cannot run: {error}") from error
+def check(spec: StudySpec, place: str = "") -> None:
+    """Raise StudyFileError, in one line, at the first rule the study breaks. ``place`` is what the line
+    calls the study, by default its file."""
+    place = place or f"{spec.name}.toml"
+    try:
+        _check_objective(spec)
+        _check_claims(spec)
+        _check_data_set(spec)
+        _check_search(spec)
+        _ArmChecks(spec).run()
+    except StudyFileError as error:
+        where = f"{place}: {error.place}"
+        raise StudyFileError(where, error.rule, error.value, error.way_out) from error
 
 
-# -- the study as a whole ----------------------------------------------------------------------------
+# -- the study as a whole; the places of errors are keys, the file's name is put before them at the end -----
 
 
 def _check_objective(spec: StudySpec) -> None:
-    name, place = spec.objective.metric, f"{spec.name}: objective.metric"
+    name, key = spec.objective.metric, "objective.metric"
     if name.startswith("test_"):
         raise StudyFileError(
-            place, "must not be of the test split, which tuning never sees", name, "e.g. val_" + name[5:]
+            key, "must not be of the test split, which tuning never sees", name, "e.g. val_" + name[5:]
         )
     validation = [each for each in full_names() if each.startswith("val_")]
     if name not in validation:
-        raise StudyFileError(
-            place, "must be a metric of the validation split", name, nearest(name, validation)
-        )
+        raise StudyFileError(key, "must be a metric of the validation split", name, nearest(name, validation))
     _, entry = metric(name)
     if spec.objective.direction != entry.direction:
         raise StudyFileError(
-            f"{spec.name}: objective.direction",
+            "objective.direction",
             f"must be {entry.direction} for {name}",
             spec.objective.direction,
+            f'set direction = "{entry.direction}", or judge by another metric',
         )
-    _check_independent(spec, place, name)
+    _check_independent(spec, key, name)
 
 
-def _check_independent(spec: StudySpec, place: str, name: str) -> None:
+def _check_independent(spec: StudySpec, key: str, name: str) -> None:
     """The judge must not change with what is judged."""
     if not name.endswith("_loss"):
         return
-    tables: list[Mapping[str, object]] = [flatten(spec.scientific), flatten(spec.nuisance)]
-    tables += [flatten(section) for section in spec.conditional.values()]
-    varied = [key for table in tables for key in table if key.startswith("loss.")]
+    varied = [each for each in _varied(spec) if each.startswith("loss.")]
     if varied:
         raise StudyFileError(
-            place,
+            key,
             f"must not depend on what the study varies, and {varied[0]} changes the loss",
             name,
             f"judge by a metric of its own, e.g. {name.replace('_loss', '_accuracy')}",
         )
 
 
+def _varied(spec: StudySpec) -> Iterator[str]:
+    """The hyperparameters that are not the same in all trials."""
+    yield from flatten(spec.scientific)
+    yield from flatten(spec.nuisance)
+    for section in spec.conditional.values():
+        yield from flatten(section)
+
+
 def _check_claims(spec: StudySpec) -> None:
     for index, claim in enumerate(spec.claims):
-        place = f"{spec.name}: claims[{index}].metric"
+        key = f"claims[{index}].metric"
         if claim.metric not in full_names():
-            raise StudyFileError(place, "unknown metric", claim.metric, nearest(claim.metric, full_names()))
+            unknown = f"unknown metric {shorten(claim.metric)}"
+            raise StudyFileError(key, unknown, None, nearest(claim.metric, full_names()))
         if claim.metric.startswith("val_"):
             raise StudyFileError(
-                place,
+                key,
                 "must not be of the validation split, on which the winners were picked",
                 claim.metric,
                 "e.g. test_" + claim.metric[4:],
             )
-        _check_independent(spec, place, claim.metric)
+        _check_independent(spec, key, claim.metric)
+
+
+def _check_data_set(spec: StudySpec) -> None:
+    """All trials are of one data set, and judged on the same images of it."""
+    for key in _varied(spec):
+        if key == "dataset.name":
+            raise StudyFileError(
+                _place(spec, key),
+                "must be held: a study compares on one data set",
+                None,
+                "put it under [fixed]",
+            )
+        if key == "dataset.validation_size":
+            raise StudyFileError(
+                _place(spec, key),
+                "must be held: what trials are judged on must not change with what is judged",
+                None,
+                "put it under [fixed]",
+            )
 
 
 def _check_search(spec: StudySpec) -> None:
@@ -120,171 +153,229 @@ def _check_search(spec: StudySpec) -> None:
         space, sampler = arm.space, spec.search.sampler
         if not space.entries and spec.search.trials_per_arm > 1:
             raise StudyFileError(
-                f"{spec.name}: search.trials_per_arm",
+                "search.trials_per_arm",
                 f"must be 1 where nothing is tuned (arm {arm.name})",
                 spec.search.trials_per_arm,
                 "tune something under [nuisance], or set it to 1",
             )
         if sampler == "grid" and space.entries:
             _check_grid(spec, arm)
-        numbers = [entry for entry in space.entries if not isinstance(entry.distribution, Categorical)]
+        numbers = {entry.key for entry in space.entries if not isinstance(entry.distribution, Categorical)}
         if sampler == "cmaes" and len(numbers) < 2:
             raise StudyFileError(
-                f"{spec.name}: search.sampler", "cmaes needs at least two tuned numbers", None, "e.g. tpe"
+                "search.sampler",
+                f"cmaes needs at least two tuned ranges (arm {arm.name} has {len(numbers)})",
+                None,
+                "e.g. tpe",
             )
 
 
 def _check_grid(spec: StudySpec, arm: Arm) -> None:
     size = 1
     for entry in arm.space.entries:
-        place = _place(spec, entry.key)
         if entry.when is not None:
             raise StudyFileError(
-                place, "cannot be conditional in a grid", None, "use another sampler, or hold it"
+                f'conditional."{entry.when}".{entry.key}',
+                "cannot be in a grid: not every trial has it",
+                None,
+                "use another sampler, or hold it",
             )
-        if not entry.distribution.grid():
-            raise StudyFileError(place, "needs points for the grid sampler", None, "e.g. { ..., points = 6 }")
-        size *= len(entry.distribution.grid())
+        if not entry.distribution.grid_size:
+            way_out = "e.g. { low = ..., high = ..., points = 6 }"
+            raise StudyFileError(_place(spec, entry.key), "needs points for the grid sampler", None, way_out)
+        size *= entry.distribution.grid_size
+    if size > MAX_GRID:
+        raise StudyFileError(
+            "search.sampler",
+            f"a grid has at most {MAX_GRID:,} points (arm {arm.name})",
+            size,
+            "tune fewer values",
+        )
     if spec.search.trials_per_arm > size:
         raise StudyFileError(
-            f"{spec.name}: search.trials_per_arm",
-            f"must not exceed the {size} points of arm {arm.name}'s grid",
+            "search.trials_per_arm",
+            f"must not exceed the {size} points of the grid (arm {arm.name})",
             spec.search.trials_per_arm,
+            f"set it to {size}, or add points",
         )
 
 
-# -- one arm -----------------------------------------------------------------------------------------
+# -- each arm ----------------------------------------------------------------------------------------
 
 
-def _check_arm(spec: StudySpec, arm: Arm) -> None:
-    for names in _name_combinations(spec, arm):
-        possible = _possible_values(arm, names)
-        for component in COMPONENTS:
-            _check_component(spec, component, possible)
-        for values in _corners(possible):
-            _check_together(spec, arm, values)
+class _ArmChecks:
+    """The checks of every arm. Arms share most of what they hold and tune, so what was found to be
+    right is remembered: a study of a thousand arms is checked in about a second."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.spec = spec
+        self.right: set[tuple[str, ...]] = set()
+
+    def run(self) -> None:
+        for arm in self.spec.arms():
+            for decided in _decisions(arm):
+                possible = _possible_values(arm, decided)
+                for component in COMPONENTS:
+                    self._check_component(component, possible)
+                self._check_together(arm, possible)
+
+    def _check_component(self, component: str, possible: Mapping[str, Distribution]) -> None:
+        arguments = _of(component, possible)
+        if self._was_right(component, arguments):
+            return
+        entry, name = COMPONENTS[component], ""
+        if entry.table is not None:
+            if "name" not in arguments:
+                if entry.required:
+                    raise StudyFileError(
+                        f"fixed.{component}.name",
+                        "is missing",
+                        None,
+                        f"known: {', '.join(sorted(entry.table))}",
+                    )
+                if arguments:
+                    key = f"{component}.{min(arguments)}"
+                    raise StudyFileError(
+                        _place(self.spec, key), f"needs {component}.name", None, f"set fixed.{component}.name"
+                    )
+                return
+            name = str(arguments.pop("name").ends[0])
+            if name not in entry.table:
+                place = _place(self.spec, f"{component}.name")
+                unknown = f"unknown {entry.table.noun} {shorten(name)}"
+                raise StudyFileError(place, unknown, None, nearest(name, entry.table))
+        build = entry.arguments(name)
+        for argument, leaf in arguments.items():
+            self._check_argument(component, argument, name, leaf)
+        for argument in sorted(required_arguments(build) - set(arguments)):
+            raise StudyFileError(
+                f"{component}.{argument}", "is missing", None, "set it under [fixed] or [nuisance]"
+            )
+
+    def _check_argument(self, component: str, argument: str, name: str, leaf: Distribution) -> None:
+        place = _place(self.spec, f"{component}.{argument}")
+        hints = argument_types(COMPONENTS[component].arguments(name))
+        if argument not in hints:
+            owner = f"{component} {name}" if name else component
+            raise StudyFileError(
+                place,
+                f"{owner} has no argument {shorten(argument)}",
+                None,
+                nearest(argument, hints) if hints else "it takes none",
+            )
+        base = _base(hints[argument])
+        if isinstance(leaf, Int) and base is float:
+            raise StudyFileError(
+                place,
+                "is a real number, so its range needs a decimal point",
+                leaf.low,
+                f"e.g. low = {leaf.low}.0",
+            )
+        if isinstance(leaf, Float) and base is int:
+            rule_ = "is a whole number, so its range must not have a decimal point"
+            raise StudyFileError(place, rule_, leaf.low, f"e.g. low = {leaf.low:.0f}")
+        adapter: TypeAdapter[Any] = TypeAdapter(hints[argument], config=STRICT)
+        for value in leaf.ends:
+            try:
+                adapter.validate_python(value)
+            except ValidationError as error:
+                details = error.errors(include_url=False)[0]
+                raise StudyFileError(place, rule(details["msg"]), value) from error
+
+    # -- rules between hyperparameters that are each within their limits ---------------------------
+
+    def _check_together(self, arm: Arm, possible: Mapping[str, Distribution]) -> None:
+        info = DATASETS[str(possible["dataset.name"].ends[0])]
+        dataset, optimizer, model = (_of(part, possible) for part in ("dataset", "optimizer", "model"))
+        if not self._was_right("dataset sizes", dataset):
+            for values in _combinations(dataset):
+                self._check_sizes(info, values)
+        if not self._was_right("optimizer rule", optimizer):
+            for values in _combinations(optimizer):
+                broken = OPTIMIZERS[str(values.pop("name"))].rule(values)
+                if broken:
+                    raise StudyFileError(f"optimizer (arm {arm.name})", broken)
+        if not self._was_right(f"model on {info.name}", model):
+            for values in _combinations(model):
+                self._check_model(arm, info, values)
+
+    def _check_sizes(self, info: DatasetInfo, values: Mapping[str, Scalar]) -> None:
+        train_size, validation_size = values.get("train_size"), values.get("validation_size")
+        try:
+            check_sizes(
+                info,
+                None if train_size is None else int(train_size),
+                None if validation_size is None else int(validation_size),
+            )
+        except StudyError as error:
+            key = "validation_size" if train_size is None and validation_size else "train_size"
+            raise StudyFileError(_place(self.spec, f"dataset.{key}"), str(error)) from error
+
+    def _check_model(self, arm: Arm, info: DatasetInfo, values: dict[str, Scalar]) -> None:
+        name = str(values.pop("name"))
+        need, height, width = MODELS[name].minimum_size(**values), *info.shape[:2]
+        if min(height, width) < need:
+            raise StudyFileError(
+                f"model (arm {arm.name})",
+                f"{name} needs pictures of {need}x{need} pixels, and {info.name} has {height}x{width}",
+                None,
+                "e.g. model.pad7 = true" if values.get("pad7") is False else "",
+            )
+
+    def _was_right(self, what: str, possible: Mapping[str, Distribution]) -> bool:
+        """Whether this was asked before. As errors end the check, it was right then."""
+        # Not the distributions themselves: to Python, Categorical((1,)) equals Categorical((True,)).
+        key = (what, *(f"{argument} {leaf!r}" for argument, leaf in possible.items()))
+        known = key in self.right
+        self.right.add(key)
+        return known
 
 
-def _name_combinations(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Scalar]]:
-    """Every choice of the components' names that the arm can draw: arguments depend on them."""
-    keys = [key for key in arm.space.keys if key.endswith(".name")]
-    choices = [
-        [value for entry in arm.space.entries if entry.key == key for value in entry.distribution.ends]
-        for key in keys
-    ]
-    for values in itertools.product(*choices):
-        yield dict(zip(keys, values, strict=True))
+def _decisions(arm: Arm) -> Iterator[dict[str, Scalar]]:
+    """Every choice that the arm can draw of what other things depend on: the components' names, on which
+    their arguments depend, and what conditions ask for."""
+    asked = {entry.when.key: entry.when.value for entry in arm.space.entries if entry.when}
+    choices: dict[str, dict[str, Scalar]] = {}
+    for entry in arm.space.entries:
+        if entry.key.endswith(".name") or entry.key in asked:
+            values = choices.setdefault(entry.key, {})
+            values |= {repr(value): value for value in entry.distribution.ends}
+    for key, value in asked.items():
+        if key in choices:
+            choices[key][repr(value)] = value
+    return _combinations({key: Categorical(tuple(values.values())) for key, values in choices.items()})
 
 
-def _possible_values(arm: Arm, names: Mapping[str, Scalar]) -> dict[str, Distribution]:
-    """Every hyperparameter of the arm under these names, with all it can be."""
-    drawn = {**arm.held, **names}
+def _possible_values(arm: Arm, decided: Mapping[str, Scalar]) -> dict[str, Distribution]:
+    """Every hyperparameter of the arm under these decisions, with all it can be."""
+    drawn = {**arm.held, **decided}
     possible: dict[str, Distribution] = {key: Categorical((value,)) for key, value in drawn.items()}
     for entry in arm.space.entries:
-        settled = entry.when is None or entry.when.key not in drawn or entry.when.holds(drawn)
-        if settled and entry.key not in names:
+        if entry.key not in decided and (entry.when is None or entry.when.holds(drawn)):
             possible[entry.key] = entry.distribution
     return possible
 
 
-def _check_component(spec: StudySpec, component: str, possible: Mapping[str, Distribution]) -> None:
-    entry = COMPONENTS[component]
-    arguments = {
-        key.split(".", 1)[1]: leaf for key, leaf in possible.items() if key.split(".", 1)[0] == component
-    }
-    name = ""
-    if entry.table is not None:
-        if "name" not in arguments:
-            if entry.required:
-                raise StudyFileError(
-                    f"{spec.name}: fixed.{component}.name",
-                    "is missing",
-                    None,
-                    f"known: {', '.join(sorted(entry.table))}",
-                )
-            return
-        name = str(arguments.pop("name").ends[0])
-        if name not in entry.table:
-            place = _place(spec, f"{component}.name")
-            raise StudyFileError(place, f"unknown {entry.table.noun}", name, nearest(name, entry.table))
-    hints = argument_types(entry.arguments(name))
-    for argument, leaf in arguments.items():
-        _check_argument(spec, f"{component}.{argument}", name, hints, leaf)
-    for argument in required_arguments(entry.arguments(name)) - set(arguments):
-        raise StudyFileError(
-            f"{spec.name}: {component}.{argument}", "is missing", None, "set it under [fixed] or [nuisance]"
-        )
+def _of(component: str, possible: Mapping[str, Distribution]) -> dict[str, Distribution]:
+    """The component's arguments, by their own names."""
+    keys = [key.split(".", 1) for key in possible]
+    return {argument: possible[f"{part}.{argument}"] for part, argument in keys if part == component}
 
 
-def _check_argument(
-    spec: StudySpec, key: str, name: str, hints: Mapping[str, Any], leaf: Distribution
-) -> None:
-    component, argument = key.split(".", 1)
-    place = _place(spec, key)
-    if argument not in hints:
-        owner = f"{component} {name}" if name else component
-        known = [*hints, "name"] if COMPONENTS[component].table is not None else [*hints]
-        raise StudyFileError(
-            place, f"{owner} has no argument {argument}", None, nearest(argument, known) if known else ""
-        )
-    hint = hints[argument]
-    if isinstance(leaf, Int) and _base(hint) is float:
-        raise StudyFileError(
-            place, "is a real number, so its range needs a decimal point", leaf.low, f"e.g. {leaf.low}.0"
-        )
-    if isinstance(leaf, Float) and _base(hint) is int:
-        raise StudyFileError(place, "is a whole number, so its range must not have a decimal point", leaf.low)
-    adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
-    for value in leaf.ends:
-        try:
-            adapter.validate_python(value)
-        except ValidationError as error:
-            message = one_line(error.errors(include_url=False)[0]["msg"])
-            raise StudyFileError(place, message.replace("Input should", "must"), value) from error
-
-
-def _corners(possible: Mapping[str, Distribution]) -> Iterator[dict[str, Scalar]]:
+def _combinations(possible: Mapping[str, Distribution]) -> Iterator[dict[str, Scalar]]:
+    """The extreme values, each with each; where those are too many, each with the others' first."""
     ends = {key: leaf.ends for key, leaf in possible.items()}
-    count = 1
-    for values in ends.values():
-        count *= len(values)
-    if count <= MAX_CORNERS:
+    if math.prod(len(values) for values in ends.values()) <= MAX_COMBINATIONS:
         for values in itertools.product(*ends.values()):
             yield dict(zip(ends, values, strict=True))
         return
-    middle = {key: values[0] for key, values in ends.items()}
+    first = {key: values[0] for key, values in ends.items()}
     for key, values in ends.items():
         for value in values:
-            yield {**middle, key: value}
+            yield {**first, key: value}
 
 
-def _check_together(spec: StudySpec, arm: Arm, values: Mapping[str, Scalar]) -> None:
-    """Rules between hyperparameters that are each within their limits."""
-    info = DATASETS[str(values["dataset.name"])]
-    train_size, validation_size = values.get("dataset.train_size"), values.get("dataset.validation_size")
-    try:
-        check_sizes(
-            info,
-            None if train_size is None else int(train_size),
-            None if validation_size is None else int(validation_size),
-        )
-    except StudyError as error:
-        raise StudyFileError(f"{spec.name}: dataset", str(error)) from error
-    optimizer = {key.split(".")[1]: value for key, value in values.items() if key.startswith("optimizer.")}
-    broken = OPTIMIZERS[str(optimizer.pop("name"))].rule(optimizer)
-    if broken:
-        raise StudyFileError(f"{spec.name}: optimizer (arm {arm.name})", broken)
-    model = {key.split(".")[1]: value for key, value in values.items() if key.startswith("model.")}
-    need = MODELS[str(model.pop("name"))].minimum_size(**model)
-    if min(info.shape[:2]) < need:
-        raise StudyFileError(
-            f"{spec.name}: arm {arm.name} cannot run",
-            f"its model needs pictures of at least {need}x{need} pixels",
-            f"{info.shape[0]}x{info.shape[1]} ({info.name})",
-            "e.g. model.pad7 = true" if "pad7" in model else "",
-        )
-
-
+@functools.cache
 def argument_types(build: Callable[..., Any]) -> dict[str, Any]:
     """The annotated types of a builder's hyperparameters: keyword-only parameters of a function, all
     fields of a dataclass."""
@@ -293,6 +384,7 @@ def argument_types(build: Callable[..., Any]) -> dict[str, Any]:
     return {name: hints[name] for name in _hyperparameters(build)}
 
 
+@functools.cache
 def required_arguments(build: Callable[..., Any]) -> set[str]:
     """Those hyperparameters of a builder that have no default."""
     return {name for name, each in _hyperparameters(build).items() if each.default is inspect.Parameter.empty}
@@ -313,14 +405,14 @@ def _base(hint: Any) -> Any:
 
 
 def _place(spec: StudySpec, key: str) -> str:
-    """``cifar10-acts: nuisance.optimizer.lr``: where in the study file the key stands."""
+    """``nuisance.optimizer.lr``: where in the study file the key stands."""
     for section in ("scientific", "nuisance", "fixed"):
         if key in flatten(getattr(spec, section)):
-            return f"{spec.name}: {section}.{key}"
+            return f"{section}.{key}"
     for text, section_table in spec.conditional.items():
         if key in flatten(section_table):
-            return f'{spec.name}: conditional."{text}".{key}'
-    return f"{spec.name}: {key}"
+            return f'conditional."{text}".{key}'
+    return key
 
 
 def worst_value(name: str, classes: int) -> float:
@@ -338,5 +430,3 @@ COMPONENTS: dict[str, Component] = {
     "augmentation": Component(None, lambda name: Augmentation),
     "training": Component(None, lambda name: Routine),
 }
-
-__all__ = ["UnknownName", "check", "worst_value"]

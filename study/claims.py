@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,64}$")]
+# Arms' names stand in trials' names, which stand in tables, reports and addresses. The pattern is
+# pydantic's, where $ is the very end.
+ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,200}$")]
+MAX_ARMS = 1000
 Kind = Literal["ranking", "value", "difference", "ratio", "trend", "proportion"]
 KINDS: tuple[Kind, ...] = ("ranking", "value", "difference", "ratio", "trend", "proportion")
 
@@ -25,9 +29,9 @@ class Bounds(BaseModel):
     @model_validator(mode="after")
     def says_something(self) -> Bounds:
         if self.equals is None and self.at_least is None and self.at_most is None:
-            raise ValueError("needs equals, at_least or at_most")
+            raise ValueError("needs equals (and within), at_least or at_most")
         if (self.equals is None) != (self.within is None):
-            raise ValueError("equals and within go together")
+            raise ValueError("equals and within go together; within is the tolerance")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise ValueError("at_least must not exceed at_most")
         return self
@@ -59,7 +63,7 @@ class Proportion(Bounds):
     """A share of the trials, such as that of NaNs that start in the softmax."""
 
     of: str
-    arms: list[ArmName] | None = None
+    arms: Annotated[list[ArmName], Field(max_length=MAX_ARMS)] | None = None
 
 
 class Claim(BaseModel):
@@ -73,7 +77,7 @@ class Claim(BaseModel):
     metric: Annotated[str, Field(min_length=1)]
     text: str = ""
     margin: Annotated[float, Field(ge=0)] = 0.0
-    ranking: Annotated[list[ArmName], Field(min_length=2)] | None = None
+    ranking: Annotated[list[ArmName], Field(min_length=2, max_length=MAX_ARMS)] | None = None
     value: Value | None = None
     difference: Pair | None = None
     ratio: Pair | None = None
@@ -85,9 +89,9 @@ class Claim(BaseModel):
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(f"needs exactly one of {', '.join(KINDS)}; it has {', '.join(given) or 'none'}")
-        twice = {arm for arm in self.ranking or () if (self.ranking or []).count(arm) > 1}
-        if twice:
-            raise ValueError(f"ranking names {min(twice)} twice")
+        for arm, times in Counter(self.ranking).items():
+            if times > 1:
+                raise ValueError(f"ranking names {arm} twice; name each arm once")
         return self
 
     @property

@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from study.analysis.selection import best_trial
+from study.early_stopping import RULES, Rule, Stop, spared
 from study.record import JournalWriter, StudyRecord
 from study.samplers import ArmSearch
 from study.seeding import derive_seed
@@ -41,6 +42,7 @@ class ArmProgress:
 
     arm: Arm
     search: ArmSearch
+    stopping: Rule
     asked: dict[Phase, dict[int, TrialConfig]] = field(
         default_factory=lambda: {phase: {} for phase in PHASES}
     )
@@ -70,7 +72,10 @@ class Conductor:
         self.spec: StudySpec = record.spec
         self.journal = journal
         self.worst, self.concurrent, self.deadline, self.watch = worst, concurrent, deadline, watch
-        self.arms = {arm.name: ArmProgress(arm, ArmSearch(self.spec, arm)) for arm in self.spec.arms()}
+        self.arms = {
+            arm.name: ArmProgress(arm, ArmSearch(self.spec, arm), stopping_rule(self.spec, arm))
+            for arm in self.spec.arms()
+        }
         self.running: dict[str, Running] = {}
         self.attempts: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
@@ -81,6 +86,7 @@ class Conductor:
         self.done: dict[str, TrialResult] = {}
         self.wall_seconds: list[float] = []
         self.news: deque[TrialResult] = deque()
+        self.spared: set[str] = set()
         self._replay(record)
 
     # -- what others ask ---------------------------------------------------------------------------
@@ -134,13 +140,17 @@ class Conductor:
         self.journal.started(trial.id, self.tokens[token])
         self.watch(self)
 
-    def reported(self, trial: TrialConfig, token: str, row: Row) -> None:
+    def reported(self, trial: TrialConfig, token: str, row: Row) -> bool:
         running = self.running.get(trial.id)
         if running is None or running.token != token or _epoch(row) != len(running.rows) + 1:
-            return  # late, doubled or out of order: from an attempt that was given up
+            return running is None  # late, doubled or out of order: from an attempt that was given up
         running.rows.append(row)
         self.journal.epoch(trial.id, self.tokens[token], row)
+        stop = self._judge(trial, row)
+        if stop is not None:
+            self._prune(running, stop)
         self.watch(self)
+        return stop is not None
 
     def ended(self, result: TrialResult, token: str | None) -> None:
         running = self.running.get(result.config.id)
@@ -155,6 +165,34 @@ class Conductor:
         failed = result.verdict.status == "failed"
         self.failures = [*self.failures, result] if failed else []
         self.watch(self)
+
+    # -- early stopping ----------------------------------------------------------------------------
+
+    def _judge(self, trial: TrialConfig, row: Row) -> Stop | None:
+        """Whether the arm's rule ends this tuning trial now. Replicates are never judged."""
+        if trial.phase != "tune":
+            return None
+        stop = self._observe(trial, row)
+        if stop is None or not spared(self.spec.search, trial.arm, trial.index):
+            return stop
+        if trial.id not in self.spared:
+            self.spared.add(trial.id)
+            verdict = stop.verdict(int(row["step"] or 0))
+            self.journal.append("spared", trial=trial.id, verdict=asdict(verdict))
+        return None
+
+    def _observe(self, trial: TrialConfig, row: Row) -> Stop | None:
+        value = row.get(self.spec.objective.metric)
+        rule = self.arms[trial.arm].stopping
+        return rule.observe(trial.index, _epoch(row), None if value is None else float(value))
+
+    def _prune(self, running: Running, stop: Stop) -> None:
+        row = running.rows[-1]
+        step = int(row["step"] or 0)
+        seconds = float(row["seconds"] or 0)
+        verdict = stop.verdict(step)
+        result = TrialResult(running.config, verdict, seconds=seconds, gradient_evaluations=step)
+        self.ended(result, running.token)
 
     # -- deciding ----------------------------------------------------------------------------------
 
@@ -240,6 +278,7 @@ class Conductor:
         ended = record.results().values()
         results = {each.config.id: each for each in ended if each.verdict.status != "failed"}
         events = list(record.events())
+        asked = record.asked()
         last = {event["trial"]: number for number, event in enumerate(events) if event["event"] == "result"}
         for number, event in enumerate(events):
             trial = event.get("trial", "")
@@ -247,6 +286,10 @@ class Conductor:
                 self._replay_asked(TrialConfig.from_json(event["config"]))
             elif event["event"] == "started":
                 self.attempts[trial] = event["attempt"]
+            elif event["event"] == "spared":
+                self.spared.add(trial)
+            elif event["event"] == "epoch" and asked[trial].phase == "tune":
+                self._observe(asked[trial], event["row"])
             elif last.get(trial) == number and trial in results:
                 self._account(results[trial])
         self.interrupted.extend(
@@ -262,6 +305,13 @@ class Conductor:
         progress.asked[config.phase][config.index] = config
         if config.phase == "tune":
             progress.search.repeat(config.index, progress.arm.space.tuned_part(config.hyperparameters))
+
+
+def stopping_rule(spec: StudySpec, arm: Arm) -> Rule:
+    """The arm's own early stopping, without a memory yet."""
+    epochs = int(arm.held.get("training.epochs", 1))
+    sign = 1 if spec.objective.direction == "maximize" else -1
+    return RULES[spec.search.early_stopping](spec.search, epochs, sign)
 
 
 def _epoch(row: Row) -> int:

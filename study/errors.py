@@ -12,6 +12,12 @@ StudyInterrupted              Ctrl-C, SIGTERM or a time budget; exit code 130, r
 
 from __future__ import annotations
 
+import math
+from datetime import date, time
+
+# A place longer than this was not typed by hand.
+MAX_PLACE = 300
+
 
 class StudyError(Exception):
     """The user's mistake: names the place, the rule and the value, then the way out."""
@@ -32,7 +38,8 @@ class StudyFileError(StudyError):
         self.place, self.rule, self.value, self.way_out = place, rule, value, way_out
         found = "" if value is None else f", not {shorten(value)}"
         hint = f"; {way_out}" if way_out else ""
-        super().__init__(one_line(f"{place}: {rule}{found}{hint}"))
+        where = place if len(place) <= MAX_PLACE else f"{place[:MAX_PLACE]}..."
+        super().__init__(one_line(f"{where}: {rule}{found}{hint}"))
 
 
 class DataError(StudyError):
@@ -62,6 +69,24 @@ def one_line(text: str) -> str:
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """``repr(value)``, cut to ``limit`` characters."""
-    text = one_line(repr(value))
+    """``value`` on one line, as a study file has it, cut to ``limit`` characters."""
+    text = one_line(_written(value, depth=3))
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _written(value: object, depth: int) -> str:
+    """TOML's way to write ``value``, near enough to be found in the file. Hostile values are safe: no
+    table is followed deeper than ``depth``, and Python refuses to print numbers of 4,300 digits."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and value.bit_length() > 400:
+        return f"a number of about {math.ceil(value.bit_length() * math.log10(2)):,} digits"
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, dict | list) and not depth:
+        return "..."
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_written(leaf, depth - 1)}' for key, leaf in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(_written(leaf, depth - 1) for leaf in value)}]"
+    return repr(value)

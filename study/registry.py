@@ -8,12 +8,18 @@ from typing import Generic, TypeVar
 
 from study.errors import UnknownName, shorten
 
+# As many names as a hint lists.
+MAX_NAMES = 20
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the nearest known ones, or all of them where none is near."""
+    """A hint for an unknown name: the nearest known ones, or the first of them where none is near."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"known: {', '.join(names[:MAX_NAMES])}{more}"
 
 
 Entry = TypeVar("Entry")

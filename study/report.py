@@ -104,6 +104,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "metric": findings.ranking.metric,
         "direction": findings.ranking.direction,
         "ranking": findings.ranking.to_json(),
+        "early_stopping": findings.early_stopping and findings.early_stopping.to_json(),
         "claims": [claim.to_json() for claim in findings.claims],
         "files": {name: path for name, path in files.items() if Path(path).is_file()},
     }

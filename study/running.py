@@ -171,12 +171,15 @@ def _report(record: StudyRecord, uri: str, say: Say) -> Any:
 
 
 def _raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:
+    record = outcome.record
     again = "run the same command again to go on"
     if conductor.broken:
         last = conductor.failures[-1]
+        told = (
+            last.error if last.verdict.kind == "crash" else f"see: study why {record.name} {last.config.id}"
+        )
         raise StudyUnfinished(
-            f"{len(conductor.failures)} trials in a row failed ({last.verdict.reason}); stopped\n"
-            f"{last.error or ''}"
+            f"{len(conductor.failures)} trials in a row failed ({last.verdict.reason}); stopped\n{told}"
         )
     if conductor.stop_requested:
         raise StudyInterrupted(f"interrupted; {outcome.missing} trials are missing; {again}")

@@ -38,13 +38,21 @@ class Float:
         if self.points is None:
             return ()
         if self.points == 1:
-            return (math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2,)
-        share = [i / (self.points - 1) for i in range(self.points)]
-        if self.log:
-            inner = [self.low * (self.high / self.low) ** s for s in share[1:-1]]
-        else:
-            inner = [self.low + (self.high - self.low) * s for s in share[1:-1]]
+            return (self.between(0.5),)
+        inner = [self.between(i / (self.points - 1)) for i in range(1, self.points - 1)]
         return (self.low, *inner, self.high)
+
+    @property
+    def grid_size(self) -> int:
+        return self.points or 0
+
+    def between(self, share: float) -> float:
+        """The value at ``share`` of the way from low to high (in the logarithm where ``log`` is set)."""
+        # Not by high / low or high - low, which may be too large for a float.
+        value: float = self.low * (1 - share) + self.high * share
+        if self.log:
+            value = self.low ** (1 - share) * self.high**share
+        return min(max(value, self.low), self.high)  # rounding may step over an end
 
     def on_edge(self, value: Scalar, share: float = 0.05) -> bool:
         """Whether ``value`` lies within ``share`` of the range's width from one of its ends."""
@@ -80,6 +88,15 @@ class Int:
     def grid(self) -> tuple[Scalar, ...]:
         return tuple(range(self.low, self.high + 1, self.step))
 
+    @property
+    def grid_size(self) -> int:
+        return (self.high - self.low) // self.step + 1
+
+    def between(self, share: float) -> int:
+        """The value nearest to ``share`` of the way from low to high (in the logarithm with ``log``)."""
+        value = Float(self.low, self.high, self.log).between(share)
+        return self.low + round((value - self.low) / self.step) * self.step
+
     def on_edge(self, value: Scalar) -> bool:
         return self.low < self.high and value in (self.low, self.high)
 
@@ -102,6 +119,10 @@ class Categorical:
 
     def grid(self) -> tuple[Scalar, ...]:
         return self.choices
+
+    @property
+    def grid_size(self) -> int:
+        return len(self.choices)
 
     def on_edge(self, value: Scalar) -> bool:
         return False

@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
-from study.claims import STRICT, ArmName, Claim
+from study.claims import MAX_ARMS, STRICT, ArmName, Claim
+from study.errors import shorten
 from study.registry import nearest
 from study.space import Categorical, Condition, Distribution, Float, Int, Scalar, SearchSpace, Tuned
 
@@ -27,12 +37,26 @@ COMPONENTS = (
     "training",
 )
 SAMPLERS = ("random", "tpe", "qmc", "grid", "cmaes", "gp")
-MAX_ARMS = 1000
+MAX_CHOICES = 1000
 
 # Whole numbers stay where a double holds them exactly.
 _Int = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 _Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-_Text = Annotated[str, Field(strict=True, max_length=200)]
+
+
+def _single(value: object) -> object:
+    """The last resort of what is neither a switch nor a number: text, or a mistake."""
+    if isinstance(value, dict | list):
+        raise ValueError(
+            f"must be a single value, not {shorten(value)}; what is compared stands in [scientific], what is "
+            "tuned in [nuisance]"
+        )
+    if not isinstance(value, str):
+        raise ValueError(f"must be a number, a text, true or false, not {shorten(value)}")
+    return value
+
+
+_Text = Annotated[str, Field(strict=True, max_length=200), BeforeValidator(_single)]
 _Bool = Annotated[bool, Field(strict=True)]
 
 
@@ -78,6 +102,8 @@ class Range(BaseModel):
             raise ValueError(f"low must be above 0 on a log range; low = {self.low}")
         if self.step and (self.log or not self.whole):
             raise ValueError("step goes with a range of whole numbers without log")
+        if self.step and (self.high - self.low) % self.step:
+            raise ValueError(f"step must lead from low to high; {self.step} steps over high = {self.high}")
         if self.points and self.whole:
             raise ValueError("points goes with a range of real numbers; use step for whole numbers")
         return self
@@ -94,15 +120,16 @@ class Range(BaseModel):
 
 def _distinct(choices: Any) -> Any:
     if not isinstance(choices, list):
-        raise ValueError(f"must be a list of the values to choose from, not {choices!r}")
-    seen = [(type(choice), choice) for choice in choices]
-    for entry in seen:
-        if seen.count(entry) > 1:
-            raise ValueError(f"lists {entry[1]!r} twice")
+        raise ValueError(f"must be a list of the values to choose from, not {shorten(choices)}")
+    # 1 and 1.0 are the same value; true equals 1 in Python, but is another one.
+    seen = [(isinstance(choice, bool), choice) for choice in choices[: MAX_CHOICES + 1]]
+    for number, entry in enumerate(seen):
+        if entry in seen[:number]:
+            raise ValueError(f"lists {shorten(entry[1])} twice; list each value once")
     return choices
 
 
-Choices = Annotated[list[_Scalar], Field(min_length=1, max_length=1000), BeforeValidator(_distinct)]
+Choices = Annotated[list[_Scalar], Field(min_length=1, max_length=MAX_CHOICES), BeforeValidator(_distinct)]
 
 
 def _leaf_kind(value: object) -> str:
@@ -110,13 +137,13 @@ def _leaf_kind(value: object) -> str:
 
 
 def _not_held(value: object) -> object:
-    raise ValueError("is a single value, which cannot be tuned; put it under [fixed]")
+    raise ValueError(f"must be a range or a list to be tuned, not {shorten(value)}; to hold it use [fixed]")
 
 
 Searched = Annotated[
     Annotated[Range, Tag("range")]
     | Annotated[Choices, Tag("choices")]
-    | Annotated[_Scalar, BeforeValidator(_not_held), Tag("value")],
+    | Annotated[_Scalar, BeforeValidator(_not_held), WithJsonSchema({"not": {}}), Tag("value")],
     Discriminator(_leaf_kind),
 ]
 SearchedOrHeld = Annotated[
@@ -135,14 +162,22 @@ class Objective(BaseModel):
 
 
 class Search(BaseModel):
-    """How each arm is tuned, and how often its best is retrained."""
+    """How each arm is tuned, and how often its best is retrained.
+
+    ``early_stopping`` judges an arm's tuning trials after epochs, from ``grace_epochs`` on; its rungs
+    are ``reduction_factor`` apart. ``finish_share`` of the stopped ones are carried to the end anyway,
+    to count how often stopping was wrong.
+    """
 
     model_config = STRICT
 
     sampler: Literal["random", "tpe", "qmc", "grid", "cmaes", "gp"] = "tpe"
     trials_per_arm: Annotated[int, Field(ge=1, le=100_000)] = 16
     replicates: Annotated[int, Field(ge=0, le=10_000)] = 10
-    early_stopping: Literal["none"] = "none"
+    early_stopping: Literal["none", "asha", "hyperband", "median"] = "none"
+    grace_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
+    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+    finish_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
@@ -162,15 +197,25 @@ class Resources(BaseModel):
         return self
 
 
-def _lift_narrowing(table: Any) -> Any:
+def _prepare(table: Any) -> Any:
+    """What is looked at before the models: they would complain of something else first."""
+    if isinstance(table, dict):
+        conditional = table.get("conditional")
+        for text in conditional if isinstance(conditional, dict) else ():
+            parse_condition(text)
+        return _lift_narrowing(table)
+    return table
+
+
+def _lift_narrowing(table: dict[str, Any]) -> dict[str, Any]:
     """``arms`` and ``exclude`` may stand inside ``[scientific]``, where TOML lets one write them last."""
-    scientific = table.get("scientific") if isinstance(table, dict) else None
+    scientific = table.get("scientific")
     if not isinstance(scientific, dict):
         return table
     inside = {key: scientific[key] for key in ("arms", "exclude") if key in scientific}
     for key in inside:
         if key in table:
-            raise ValueError(f"{key} is given twice, at the top and under [scientific]")
+            raise ValueError(f"{key}: is given twice, at the top and under [scientific]; keep one of them")
     rest = {key: value for key, value in scientific.items() if key not in inside}
     return {**table, **inside, "scientific": rest}
 
@@ -183,21 +228,21 @@ class StudySpec(BaseModel):
 
     model_config = STRICT
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,64}$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}$")]
     question: Annotated[str, Field(min_length=1, max_length=2000)]
     description: Annotated[str, Field(max_length=20_000)] = ""
     objective: Objective
-    arms_only: list[ArmName] | None = Field(default=None, alias="arms", min_length=1)
-    exclude: list[ArmName] = []
+    arms_only: list[ArmName] | None = Field(default=None, alias="arms", min_length=1, max_length=MAX_ARMS)
+    exclude: Annotated[list[ArmName], Field(max_length=MAX_ARMS)] = []
     scientific: dict[str, dict[str, Choices]] = {}
     nuisance: dict[str, dict[str, Searched]] = {}
     conditional: dict[str, dict[str, dict[str, SearchedOrHeld]]] = {}
     fixed: dict[str, dict[str, _Scalar]] = {}
     search: Search = Search()
     resources: Resources = Resources()
-    claims: list[Claim] = []
+    claims: Annotated[list[Claim], Field(max_length=MAX_ARMS)] = []
 
-    _lift = model_validator(mode="before")(_lift_narrowing)
+    _prepared = model_validator(mode="before")(_prepare)
 
     @model_validator(mode="after")
     def is_consistent(self) -> StudySpec:
@@ -234,29 +279,36 @@ class StudySpec(BaseModel):
 
     def _arm(self, name: str, values: Mapping[str, Scalar]) -> Arm:
         held = {**self.held, **values}
-        tuned = [Tuned(key, as_distribution(leaf)) for key, leaf in flatten(self.nuisance).items()]
+        tuned = {key: as_distribution(leaf) for key, leaf in flatten(self.nuisance).items()}
+        conditional: list[Tuned] = []
         for text, section in self.conditional.items():
-            condition = parse_condition(text)
-            if condition.key in held and not condition.holds(held):
-                continue
-            when = None if condition.key in held else condition
-            for key, leaf in flatten(section).items():
-                if when is None and not isinstance(leaf, Range | list):
-                    held[key] = leaf
-                    tuned = [entry for entry in tuned if entry.key != key]
-                else:
-                    tuned.append(Tuned(key, as_distribution(leaf), when))
-        tuned.sort(key=lambda entry: entry.when is not None)
-        return Arm(name, dict(values), held, SearchSpace(tuple(tuned)))
+            condition, leaves = parse_condition(text), flatten(section)
+            if condition.key not in held:
+                conditional += [Tuned(key, as_distribution(leaf), condition) for key, leaf in leaves.items()]
+            elif condition.holds(held):
+                # Settled for the whole arm: it takes the place of what stands elsewhere.
+                for key, leaf in leaves.items():
+                    if isinstance(leaf, Range | list):
+                        held.pop(key, None)
+                        tuned[key] = as_distribution(leaf)
+                    else:
+                        tuned.pop(key, None)
+                        held[key] = leaf
+        # Sorted, for the digest does not see their order, and what a sampler proposes depends on it.
+        always = [Tuned(key, tuned[key]) for key in sorted(tuned)]
+        conditional.sort(key=lambda entry: entry.key)
+        return Arm(name, dict(values), held, SearchSpace((*always, *conditional)))
 
     # -- identity ---------------------------------------------------------------------------------
 
     @property
     def digest(self) -> str:
         """12 hexadecimal digits over all that changes numbers: not the question, the claims, the
-        concurrency or the share of a GPU."""
-        table = self.model_dump(mode="json", by_alias=True, exclude={"question", "description", "claims"})
-        table["resources"] = {"cpus_per_trial": self.resources.cpus_per_trial}
+        concurrency or the share of a GPU. A setting that has its default counts as not given, so a
+        new setting leaves the digests of older studies as they were."""
+        apart = {"question", "description", "claims", "resources"}
+        table = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=apart)
+        table["cpus_per_trial"] = self.resources.cpus_per_trial
         return _sha256(table)[:12]
 
     @property
@@ -266,10 +318,9 @@ class StudySpec(BaseModel):
         return _sha256([claim.model_dump(mode="json") for claim in self.claims])
 
     def to_toml(self) -> str:
-        """The resolved study as a study file; reading it again gives the same digest."""
-        table = self.model_dump(
-            mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, exclude={"name"}
-        )
+        """The resolved study as a study file, with every setting's value, defaults too; reading it
+        again gives the same digest."""
+        table = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"name"})
         return tomli_w.dumps(table)
 
     @property
@@ -301,6 +352,19 @@ def flatten(section: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{part}.{argument}": leaf for part, table in section.items() for argument, leaf in table.items()}
 
 
+def dotted(parts: Iterable[int | str]) -> str:
+    """A key as TOML writes it, parts quoted where they must be: ``claims[0].metric``."""
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            bare = re.fullmatch(r"[A-Za-z0-9_-]+", part) is not None
+            quoted = part if bare else json.dumps(part, ensure_ascii=not part.isprintable())
+            text += f".{quoted}" if text else quoted
+    return text
+
+
 def as_distribution(leaf: Any) -> Distribution:
     """A study file's range, list of choices or single value as a distribution."""
     if isinstance(leaf, Range):
@@ -312,7 +376,8 @@ def parse_condition(text: str) -> Condition:
     """``"optimizer.name=sgd"``; the value is read as TOML, bare words as text."""
     key, equals, value = text.partition("=")
     if not equals or not value or key.count(".") != 1:
-        raise ValueError(f'conditional."{text}": must read [conditional."component.argument=value"]')
+        example = '[conditional."optimizer.name=sgd"]'
+        raise ValueError(f"conditional.{shorten(text)}: must read component.argument=value; e.g. {example}")
     return Condition(key.strip(), parse_scalar(value.strip()))
 
 
@@ -328,6 +393,7 @@ def parse_scalar(text: str) -> Scalar:
     return text.strip("\"'")
 
 
+ARM_NAME = re.compile(r"[A-Za-z0-9._+-]{1,200}")
 SHORT = {"batch_norm": "bn", "train_size": "n"}
 
 
@@ -358,13 +424,9 @@ def _sha256(value: object) -> str:
 
 
 def _check_sections(spec: StudySpec) -> None:
-    for section in ("scientific", "nuisance", "fixed"):
-        _check_components(section, getattr(spec, section))
-    for text, table in spec.conditional.items():
-        parse_condition(text)
-        _check_components(f'conditional."{text}"', table)
     places: dict[str, str] = {}
     for section in ("scientific", "nuisance", "fixed"):
+        _check_components(section, getattr(spec, section))
         for key in flatten(getattr(spec, section)):
             if key in places:
                 raise ValueError(
@@ -372,33 +434,59 @@ def _check_sections(spec: StudySpec) -> None:
                     "or held, so keep one of them"
                 )
             places[key] = section
-    for text in spec.conditional:
-        condition = parse_condition(text)
-        if condition.key not in places:
-            raise ValueError(
-                f'conditional."{text}": {condition.key} is not set outside [conditional]; name it in '
-                "[scientific], [nuisance] or [fixed]"
-            )
-        _check_condition_can_hold(spec, text, condition, places[condition.key])
+    conditions = {text: parse_condition(text) for text in spec.conditional}
+    for text, condition in conditions.items():
+        _check_components(f'conditional."{text}"', spec.conditional[text])
+        _check_condition(spec, text, condition, places)
+    _check_conditional_keys(spec, conditions)
 
 
 def _check_components(section: str, table: Mapping[str, Mapping[str, object]]) -> None:
     for component in table:
         if component not in COMPONENTS:
-            raise ValueError(f"{section}.{component}: unknown component; {nearest(component, COMPONENTS)}")
+            key = f"{section}.{dotted([component])}"
+            raise ValueError(f"{key}: unknown component; {nearest(component, COMPONENTS)}")
 
 
-def _check_condition_can_hold(spec: StudySpec, text: str, condition: Condition, place: str) -> None:
-    leaf = flatten(getattr(spec, place))[condition.key]
-    possible = as_distribution(leaf)
-    if condition.value not in possible and place != "fixed":
-        values = ", ".join(map(str, possible.ends))
-        raise ValueError(f'conditional."{text}": {condition.key} never has that value; it has {values}')
-    for key in flatten(spec.conditional[text]):
-        if key in spec.compared:
-            raise ValueError(
-                f'conditional."{text}".{key}: is compared in [scientific]; it cannot be conditional'
-            )
+def _check_condition(spec: StudySpec, text: str, condition: Condition, places: Mapping[str, str]) -> None:
+    place = f'conditional."{text}"'
+    if condition.key not in places:
+        raise ValueError(
+            f"{place}: {condition.key} is not set outside [conditional]; "
+            f"{nearest(condition.key, places) if places else 'set it in [scientific], [nuisance] or [fixed]'}"
+        )
+    section = places[condition.key]
+    possible = as_distribution(flatten(getattr(spec, section))[condition.key])
+    if isinstance(possible, Float):
+        raise ValueError(
+            f"{place}: {condition.key} is drawn from a range of real numbers, so it hardly ever is "
+            f"{condition.value}; give it a list of values, or drop the condition"
+        )
+    # A held value may be another one in another profile.
+    if condition.value not in possible and section != "fixed":
+        values = ", ".join(shorten(value) for value in possible.ends)
+        raise ValueError(f"{place}: {condition.key} never has that value; its values: {values}")
+
+
+def _check_conditional_keys(spec: StudySpec, conditions: Mapping[str, Condition]) -> None:
+    deciding = {condition.key for condition in conditions.values()}
+    first: dict[str, str] = {}
+    for text, condition in conditions.items():
+        for key in flatten(spec.conditional[text]):
+            place = f'conditional."{text}".{key}'
+            if key in spec.compared:
+                raise ValueError(
+                    f"{place}: is compared in [scientific], so it cannot be conditional; drop one of them"
+                )
+            if key in deciding:
+                raise ValueError(
+                    f"{place}: decides a condition, so it cannot stand under one; set it in [nuisance] or [fixed]"
+                )
+            other = first.setdefault(key, text)
+            if other != text and (conditions[other].key != condition.key or conditions[other] == condition):
+                raise ValueError(
+                    f'{place}: stands under conditional."{other}" too, and both can hold at once; keep one of them'
+                )
 
 
 def _check_arms(spec: StudySpec) -> None:
@@ -411,16 +499,22 @@ def _check_arms(spec: StudySpec) -> None:
         )
     every = spec.all_arms()
     if len(every) < count:
-        raise ValueError("scientific: two combinations have the same name; rename or drop a value")
+        raise ValueError("scientific: two combinations make arms of the same name; drop one of the values")
+    for name in every:
+        if not ARM_NAME.fullmatch(name):
+            raise ValueError(
+                f"scientific: makes an arm called {shorten(name)}; arms' names have 1 to 200 letters, digits "
+                "and ._+-, so compare fewer or other values"
+            )
     for name, where in _named_arms(spec):
         if name not in every:
-            raise ValueError(f"{where}: no arm is called {name!r}; {nearest(name, every)}")
+            raise ValueError(f"{where}: no arm is called {shorten(name)}; {nearest(name, every)}")
     names = spec.arms_only or []
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"arms: names {name!r} twice; name each arm once")
+            raise ValueError(f"arms: names {shorten(name)} twice; name each arm once")
         if name in spec.exclude:
-            raise ValueError(f"arms: {name!r} is also in exclude; keep it in one of them")
+            raise ValueError(f"arms: {shorten(name)} is also in exclude; keep it in one of them")
     if not spec.arms():
         raise ValueError("exclude: leaves no arm; exclude fewer")
 

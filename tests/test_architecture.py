@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("__init__",), ("components", "record", "environment", "early_stopping")),
     (("divergence", "batches", "devices", "check", "samplers"), ("steps",), ("snapshot",), ("training",)),
     (("tuning", "tracking", "analysis"),),
-    (("conductor", "planning", "report", "cluster"), ("running",)),
+    (("conductor", "planning", "report", "cluster"), ("running", "audit")),
     (("cli",), ("__main__",)),
 )
 STEPS = {

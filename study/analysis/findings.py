@@ -10,6 +10,7 @@ from typing import Any
 from study.analysis.outcomes import Results, ended
 from study.analysis.ranking import Ranking, ranking
 from study.analysis.selection import replicates_expected
+from study.analysis.stopping import EarlyStopping, early_stopping
 from study.analysis.verdicts import ClaimVerdict, judge_all
 from study.analysis.wording import counted
 from study.record import Event, StudyRecord, read_results
@@ -32,6 +33,7 @@ class Findings:
     claims: tuple[ClaimVerdict, ...]
     sessions: tuple[Event, ...]
     faults: tuple[str, ...]
+    early_stopping: EarlyStopping | None
     finished: bool
     as_of: float | None
 
@@ -106,6 +108,9 @@ def read_findings(record: StudyRecord) -> Findings:
         claims=judge_all(record.spec, results),
         sessions=tuple(event for event in events if event["event"] == "session"),
         faults=tuple(str(event.get("what", "")) for event in events if event["event"] == "fault"),
+        early_stopping=early_stopping(
+            record.spec, results, {event["trial"] for event in events if event["event"] == "spared"}
+        ),
         finished=any(event["event"] == "finished" for event in events),
         as_of=events[-1].get("time") if events else None,
     )

@@ -52,6 +52,8 @@ def ranking_block(findings: Findings, width: int) -> Iterator[RenderableType]:
         yield words(f"[{place}] {note}", "dim")
     if text := answer(found):
         yield words(text)
+    if findings.early_stopping:
+        yield words(str(findings.early_stopping))
 
 
 def claim_blocks(findings: Findings) -> Iterator[RenderableType]:

@@ -40,8 +40,8 @@ class TrialSource(Protocol):
     def started(self, trial: TrialConfig, token: str) -> None:
         """An attempt at a trial has begun; ``token`` names the attempt."""
 
-    def reported(self, trial: TrialConfig, token: str, row: Row) -> None:
-        """A trial has finished an epoch."""
+    def reported(self, trial: TrialConfig, token: str, row: Row) -> bool:
+        """A trial has finished an epoch. Whether it is to be stopped now, its result being settled."""
 
     def ended(self, result: TrialResult, token: str | None) -> None:
         """A trial has ended; no token where its process died."""
@@ -122,18 +122,23 @@ class _Asker(_OfSource, Searcher):
 
 
 class _Stop(_OfSource, Stopper):
+    """Passes rows on to the source and stops the trials that it has given up."""
+
     def __init__(self, source: TrialSource) -> None:
         self._source = source
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        if "row" not in result or result.get("done"):
+            return False
+        trial = TrialConfig.from_json(json.loads(result["config"]["trial"]))
+        return self._source.reported(trial, result["attempt"], result["row"])
 
     def stop_all(self) -> bool:
         return self._source.stopping()
 
 
 class _Listener(_OfSource, Callback):
-    """Passes rows and results on to the source, in the driver, in the order they arrive."""
+    """Passes starts, results and deaths on to the source, in the driver, in the order they arrive."""
 
     def __init__(self, source: TrialSource) -> None:
         self._source = source
@@ -141,18 +146,18 @@ class _Listener(_OfSource, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        config, token = _config(trial), result["attempt"]
-        if "row" in result:
-            self._source.reported(config, token, result["row"])
-        elif "result" in result:
+        token = result["attempt"]
+        if "result" in result:
             self._source.ended(TrialResult.from_json(json.loads(result["result"])), token)
-        else:
-            self._source.started(config, token)
+        elif "started" in result:
+            self._source.started(_config(trial), token)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = trial.get_error()
-        reason = f"its worker died {WORKER_DEATHS + 1} times: {type(error).__name__}"
-        verdict = Verdict("failed", "worker_death", reason=reason)
+        name = type(error).__name__
+        # Ray kills the process that fills the node's memory, and says so by this error.
+        kind = "oom" if name == "OutOfMemoryError" else "worker_death"
+        verdict = Verdict("failed", kind, reason=f"its worker died {WORKER_DEATHS + 1} times: {name}")
         self._source.ended(TrialResult(_config(trial), verdict, error=str(error)), None)
 
 
