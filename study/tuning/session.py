@@ -20,6 +20,8 @@ DRIVER_SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Ray gives its processes 30 s to start, which a busy machine does not keep.
+    "RAY_raylet_start_wait_time_s": "180",
     # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # The record is ours: Tune's own result files, snapshots and signal handler are not wanted.
@@ -71,9 +73,9 @@ def _start(address: str | None, data_bytes: int, debug: bool) -> None:
             runtime_env={"env_vars": WORKER_SETTINGS},
             **local,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = f"--address {address}" if address else "Ray"
-        raise StudyError(f"{where}: cannot be reached: {one_line(str(error))[:200]}") from error
+    except Exception as error:
+        where = f"--address {address}" if address else "Ray on this machine"
+        raise StudyError(f"{where}: cannot be started or reached: {one_line(str(error))[:200]}") from error
 
 
 def _slots(available: dict[str, float], resources: Resources, address: str | None) -> Slots:
