@@ -157,6 +157,94 @@ def test_a_study_cut_anywhere_goes_on_as_if_it_had_not_been(tmp_path: Path, samp
             assert facts(conductor.done) == undisturbed
 
 
+def learn(conductor: Conductor, config: TrialConfig, epochs: int = 9) -> None:
+    """Report an epoch after the other, learning towards the outcome, until told to stop."""
+    token = f"{config.id}-{time.monotonic_ns()}"
+    conductor.started(config, token)
+    result = outcome(config)
+    final = result.metrics.get("val_accuracy")
+    for epoch in range(1, epochs + 1):
+        value = None if final is None else final * epoch / epochs
+        row: Row = {"epoch": epoch, "step": 10 * epoch, "seconds": 1.0, "val_accuracy": value}
+        if conductor.reported(config, token, row):
+            return
+        if final is None:
+            break
+    conductor.ended(result, token)
+
+
+def learn_all(conductor: Conductor, trials: int = 10_000) -> list[TrialConfig]:
+    handed = []
+    while len(handed) < trials and (config := conductor.next_trial()) is not None:
+        learn(conductor, config)
+        handed.append(config)
+    return handed
+
+
+def with_stopping(rule: str, **search: object) -> StudySpec:
+    fixed = {"dataset": {"name": "digits"}, "training": {"epochs": 9}}
+    settings = {"trials_per_arm": 12, "replicates": 2, "early_stopping": rule, **search}
+    return validate({**TABLE, "fixed": fixed, "search": settings}, "toy", "toy.toml")
+
+
+@pytest.mark.parametrize("rule", ["asha", "hyperband", "median"])
+def test_rungs_are_rebuilt_from_the_record(tmp_path: Path, rule: str) -> None:
+    spec = with_stopping(rule)
+    with conducting(tmp_path / "whole", spec) as conductor:
+        learn_all(conductor)
+        undisturbed = {trial: result.verdict for trial, result in conductor.done.items()}
+        rungs = {name: progress.stopping.values for name, progress in conductor.arms.items()}
+    assert {verdict.status for verdict in undisturbed.values()} >= {"ok", "pruned"}
+    for done_before in (3, 11, 20):
+        root = tmp_path / str(done_before)
+        with conducting(root, spec) as conductor:
+            learn_all(conductor, done_before)
+            conductor.next_trial()
+        with conducting(root, spec) as conductor:
+            learn_all(conductor)
+            assert {trial: result.verdict for trial, result in conductor.done.items()} == undisturbed
+            assert {name: progress.stopping.values for name, progress in conductor.arms.items()} == rungs
+
+
+def test_a_stopped_trial_is_told_pruned_at_its_epoch(tmp_path: Path) -> None:
+    with conducting(tmp_path, with_stopping("asha")) as conductor:
+        learn_all(conductor)
+        for progress in conductor.arms.values():
+            told = progress.search.states()
+            for index, result in progress.ended["tune"].items():
+                if result.verdict.status == "pruned":
+                    assert told[index] == ("PRUNED", result.curve[-1]["val_accuracy"])
+                    assert result.verdict.epoch == len(result.curve)
+
+
+def test_an_arm_is_not_judged_by_the_rungs_of_another(tmp_path: Path) -> None:
+    both = with_stopping("asha")
+    alone = both.model_copy(update={"arms_only": ["elu"]})
+    with conducting(tmp_path / "both", both) as conductor:
+        learn_all(conductor)
+        together = {t: r.verdict for t, r in conductor.done.items() if t.startswith("elu/")}
+    with conducting(tmp_path / "alone", alone) as conductor:
+        learn_all(conductor)
+        assert {trial: result.verdict for trial, result in conductor.done.items()} == together
+
+
+def test_replicates_are_never_stopped_early(tmp_path: Path) -> None:
+    with conducting(tmp_path, with_stopping("asha", replicates=10)) as conductor:
+        learn_all(conductor)
+        confirmed = [r.verdict.status for r in conductor.done.values() if r.config.phase == "confirm"]
+    assert confirmed == ["ok"] * 20
+
+
+def test_spared_trials_run_to_their_end_and_the_record_says_so(tmp_path: Path) -> None:
+    with conducting(tmp_path, with_stopping("asha", finish_share=1.0)) as conductor:
+        learn_all(conductor)
+        assert "pruned" not in {result.verdict.status for result in conductor.done.values()}
+    events = [event for event in StudyRecord.latest(tmp_path, "toy").events() if event["event"] == "spared"]
+    assert events
+    assert all(event["verdict"]["status"] == "pruned" for event in events)
+    assert len({event["trial"] for event in events}) == len(events), "one line a trial"
+
+
 def test_nothing_is_left_to_do_in_a_finished_study(tmp_path: Path) -> None:
     with conducting(tmp_path, a_study()) as conductor:
         run(conductor)
