@@ -27,6 +27,7 @@ COMMANDS = {
     "trial": "trial",
     "status": "status",
     "report": "report",
+    "audit": "audit",
     "data": "data",
     "ui": "ui",
     "sync": "sync",

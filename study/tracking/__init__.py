@@ -13,8 +13,17 @@ server       MLflow's UI on this machine; ``site`` is its face
 from __future__ import annotations
 
 from study.tracking.addresses import check, default_tracking_uri
-from study.tracking.audit import differences
+from study.tracking.audit import differences, left_running
 from study.tracking.feeder import Feeder, Synced, sync
 from study.tracking.outbox import pending
 
-__all__ = ["Feeder", "Synced", "check", "default_tracking_uri", "differences", "pending", "sync"]
+__all__ = [
+    "Feeder",
+    "Synced",
+    "check",
+    "default_tracking_uri",
+    "differences",
+    "left_running",
+    "pending",
+    "sync",
+]

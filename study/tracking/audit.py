@@ -57,3 +57,11 @@ def unlike(run: Run, there: MlflowRun, store: Store) -> list[str]:
     here, stored = Counter(run.points), Counter(store.points(there))
     lines += [f"lacks the point {point}" for point in here - stored]
     return lines + [f"has the point {point}, which is not the record's" for point in stored - here]
+
+
+def left_running(record: StudyRecord, uri: str) -> list[str]:
+    """The trials (and ``the study``) that MLflow shows as running, whether anybody runs them or not.
+    Raises TrackingError where the store cannot be reached.
+    """
+    found = Store(record, uri, look_only=True).found()
+    return [title(key) for key, runs in found.items() if any(run.info.status == "RUNNING" for run in runs)]
