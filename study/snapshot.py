@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -28,7 +28,7 @@ class Snapshot:
     and ``Snapshot(**...)`` makes the snapshot of it again. ``epoch``, ``batch``, ``lr`` and ``sums`` are
     the position's (study.steps). ``generators`` are states (bytes, on the CPU): ``order`` and ``moves``
     as they were when the epoch began, ``cpu`` and, on CUDA, ``cuda`` as they are. ``monitor`` is None
-    where it was left out.
+    where it was left out. ``initial`` is the trial's.
     """
 
     epoch: int
@@ -40,6 +40,7 @@ class Snapshot:
     schedule: dict[str, Any]
     generators: dict[str, Tensor]
     monitor: dict[str, Any] | None = None
+    initial: dict[str, Tensor] = field(default_factory=dict)
 
 
 def capture(trial: Trial, *, monitor: bool = True) -> Snapshot:
@@ -64,6 +65,7 @@ def capture(trial: Trial, *, monitor: bool = True) -> Snapshot:
         schedule=copied(trial.schedule.state_dict()),
         generators=generators,
         monitor=copied(trial.monitor.state()) if with_monitor else None,  # type: ignore[attr-defined]
+        initial=dict(trial.initial),
     )
 
 
@@ -84,6 +86,8 @@ def restore(trial: Trial, snapshot: Snapshot) -> None:
         torch.cuda.set_rng_state(snapshot.generators["cuda"], trial.device)
     if snapshot.monitor is not None and isinstance(trial.monitor, Stateful):
         trial.monitor.load(copied(snapshot.monitor))
+    trial.initial.clear()
+    trial.initial.update(snapshot.initial)
     position = trial.position
     position.epoch, position.batch, position.lr = snapshot.epoch, snapshot.batch, snapshot.lr
     position.sums = snapshot.sums.to(trial.device, copy=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,10 @@ class Position:
 
 @dataclass(frozen=True)
 class Trial:
-    """Everything that one training moves."""
+    """Everything that one training moves.
+
+    ``initial`` is each layer's max|activation| at the very first step, where somebody noted it.
+    """
 
     epochs: int
     training: TrainingPart
@@ -60,6 +63,7 @@ class Trial:
     schedule: LRScheduler
     monitor: Monitor
     position: Position
+    initial: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from study.autopsy import Recorder, examine
 from study.batches import divide, seeded
 from study.components.activations import nonlinearity
 from study.components.augmentation import Augmentation
@@ -44,13 +45,15 @@ def train(
     report: Callable[[Row], None] | None = None,
     device: str | None = None,
     threads: int | None = None,
+    autopsy: bool = True,
 ) -> TrialResult:
     """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
 
     Same config, data, machine and ``threads``: the same numbers to the last bit, but for times. The
     metrics are those after the last epoch (not the best one); on test in the confirm phase only. A
     training whose numbers are not finite any more ends at once, with verdict ``diverged``. Gradient
-    evaluations are mini-batch gradients. Raises StudyError where the parts do not fit together; any
+    evaluations are mini-batch gradients. With ``autopsy``, the last steps of such a training are
+    replayed to find what broke first. Raises StudyError where the parts do not fit together; any
     other exception is a bug's and passes through.
     """
     started = time.monotonic()
@@ -59,27 +62,32 @@ def train(
         trial = prepare(config, data, place)
         curve: list[Row] = []
         metrics: dict[str, float] = {}
-        verdict = Verdict("ok")
+        verdict, found = Verdict("ok"), None
+        recorder = Recorder(trial) if autopsy else None
         try:
-            for row in run(trial, started):
+            for row in run(trial, started, recorder):
                 curve.append(row)
                 if report is not None:
                     report(row)
             metrics = final_metrics(trial, curve[-1])
         except Diverged as end:
             verdict = end.verdict
+        steps = trial.steps
+        if recorder is not None and verdict.status != "ok":
+            found = examine(trial, recorder, verdict)
         return TrialResult(
             config,
             verdict,
             tuple(curve),
             metrics,
             seconds=time.monotonic() - started,
-            gradient_evaluations=trial.steps if verdict.step is None else verdict.step + 1,
+            gradient_evaluations=steps if verdict.step is None else verdict.step + 1,
             environment={
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
                 "worst": {name: each.worst(data.test_labels) for name, each in METRICS.items()},
             },
+            autopsy=found,
         )
 
 
@@ -131,11 +139,11 @@ def build(table: Mapping[str, Any], chosen: Mapping[str, Any], *parts: object) -
     return table[chosen["name"]].build(*parts, **arguments)
 
 
-def run(trial: Trial, started: float) -> Iterator[Row]:
+def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Iterator[Row]:
     """One row an epoch, from the trial's position on; raises Diverged once the numbers are not finite."""
     while trial.position.epoch <= trial.epochs:
         epoch = trial.position.epoch
-        training = train_epoch(trial)
+        training = train_epoch(trial, recorder)
         evaluation = evaluate(trial, "train_eval") | evaluate(trial, "val")
         trial.position.turn()
         yield {
@@ -149,12 +157,16 @@ def run(trial: Trial, started: float) -> Iterator[Row]:
         check_evaluation(trial, epoch, evaluation)
 
 
-def train_epoch(trial: Trial) -> Row:
+def train_epoch(trial: Trial, recorder: Recorder | None = None) -> Row:
     """One pass over the training examples; its means in train mode, while the weights move."""
     began, seen, position = time.perf_counter(), 0, trial.position
     trial.model.train()
     for images, labels in batches(trial):
+        if recorder is not None:
+            recorder.before()
         gradient = differentiate(trial, images, labels)
+        if recorder is not None:
+            recorder.after(gradient)
         stop_if(trial.monitor.step(gradient.loss, gradient.norm), position.epoch)
         position.sums += torch.stack((gradient.loss * len(labels), gradient.right, gradient.norm))
         seen += len(labels)

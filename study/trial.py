@@ -74,6 +74,7 @@ class TrialResult:
     the confirm phase only; losses in nats an example, accuracies as fractions; empty where the
     trial did not finish. ``environment`` says where and how it ran (device, precision, threads,
     versions). ``error`` is a traceback, for ``failed`` alone.
+    ``autopsy`` says what broke first in a diverged training (study.autopsy.examine).
     """
 
     config: TrialConfig
@@ -84,6 +85,7 @@ class TrialResult:
     gradient_evaluations: int = 0
     environment: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    autopsy: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; never NaN or Inf."""

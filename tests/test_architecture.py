@@ -18,7 +18,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "study"
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("errors",), ("registry", "seeding"), ("space", "claims"), ("trial",), ("spec",), ("studyfile",)),
     (("__init__",), ("components", "record", "environment", "early_stopping")),
-    (("divergence", "batches", "devices", "check", "samplers"), ("steps",), ("snapshot",), ("training",)),
+    (
+        ("divergence", "batches", "devices", "check", "samplers"),
+        ("steps", "probe"),
+        ("snapshot",),
+        ("autopsy",),
+        ("training",),
+    ),
     (("tuning", "tracking", "analysis"),),
     (("conductor", "planning", "report", "cluster"), ("running", "audit")),
     (("cli",), ("__main__",)),
