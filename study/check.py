@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from annotated_types import Ge
 from pydantic import TypeAdapter, ValidationError
 
-from study.claims import STRICT
+from study.claims import STABLE_LR, STRICT, Claim
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
@@ -116,6 +116,9 @@ def _varied(spec: StudySpec) -> Iterator[str]:
 def _check_claims(spec: StudySpec) -> None:
     for index, claim in enumerate(spec.claims):
         key = f"claims[{index}].metric"
+        if claim.metric == STABLE_LR:
+            _check_edge_claim(spec, claim, f"claims[{index}]")
+            continue
         if claim.metric not in full_names():
             unknown = f"unknown metric {shorten(claim.metric)}"
             raise StudyFileError(key, unknown, None, nearest(claim.metric, full_names()))
@@ -127,6 +130,24 @@ def _check_claims(spec: StudySpec) -> None:
                 "e.g. test_" + claim.metric[4:],
             )
         _check_independent(spec, key, claim.metric)
+
+
+def _check_edge_claim(spec: StudySpec, claim: Claim, key: str) -> None:
+    """A claim about the largest stable learning rates."""
+    if spec.search.sampler != "bisect":
+        raise StudyFileError(
+            f"{key}.metric",
+            f"{STABLE_LR} is what bisect measures, and the sampler is {spec.search.sampler}",
+            None,
+            'set search.sampler = "bisect", or claim another metric',
+        )
+    if claim.kind not in ("ratio", "difference"):
+        raise StudyFileError(
+            key,
+            f"a claim about {STABLE_LR} is a ratio or a difference",
+            claim.kind,
+            "e.g. ratio = { arms = [A, B], at_least = 2.0 }",
+        )
 
 
 def _check_data_set(spec: StudySpec) -> None:
@@ -160,6 +181,8 @@ def _check_search(spec: StudySpec) -> None:
             )
         if sampler == "grid" and space.entries:
             _check_grid(spec, arm)
+        if sampler == "bisect":
+            _check_bisect(spec, arm)
         numbers = {entry.key for entry in space.entries if not isinstance(entry.distribution, Categorical)}
         if sampler == "cmaes" and len(numbers) < 2:
             raise StudyFileError(
@@ -197,6 +220,24 @@ def _check_grid(spec: StudySpec, arm: Arm) -> None:
             f"must not exceed the {size} points of the grid (arm {arm.name})",
             spec.search.trials_per_arm,
             f"set it to {size}, or add points",
+        )
+
+
+def _check_bisect(spec: StudySpec, arm: Arm) -> None:
+    """Bisection asks one question of one number: from where on do trainings blow up?"""
+    box = arm.space.active("optimizer.lr", arm.held) if arm.space.keys == ("optimizer.lr",) else None
+    if not isinstance(box, Float) or not box.log or box.low == box.high:
+        raise StudyFileError(
+            "search.sampler",
+            f"bisect needs optimizer.lr, and only that, tuned on a log scale (arm {arm.name})",
+            None,
+            "e.g. nuisance.optimizer.lr = { low = 1e-4, high = 1e-1, log = true }, all else held",
+        )
+    if spec.search.early_stopping != "none":
+        raise StudyFileError(
+            "search.early_stopping",
+            "must be none with bisect: a probe that was stopped says nothing about stability",
+            spec.search.early_stopping,
         )
 
 

@@ -15,6 +15,9 @@ MAX_ARMS = 1000
 Kind = Literal["ranking", "value", "difference", "ratio", "trend", "proportion"]
 KINDS: tuple[Kind, ...] = ("ranking", "value", "difference", "ratio", "trend", "proportion")
 
+# A metric that no single trial has: the learning rate at which half of an arm's trainings blow up.
+STABLE_LR = "lr50"
+
 
 class Bounds(BaseModel):
     """What a number should be: ``equals`` (``within`` a tolerance), ``at_least`` or ``at_most``."""

@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import optuna
 from optuna.samplers import (
@@ -24,6 +25,7 @@ from optuna.samplers import (
 )
 from optuna.trial import TrialState
 
+from study.bisection import BisectSearch
 from study.errors import RecordError
 from study.registry import Registry
 from study.seeding import derive_seed
@@ -32,6 +34,22 @@ from study.spec import Arm, StudySpec
 from study.trial import TrialResult
 
 logging.getLogger("optuna").setLevel(logging.WARNING)
+
+
+class Search(Protocol):
+    """The search inside one arm: proposes hyperparameters, and is told how their trials ended."""
+
+    def ask(self, index: int) -> dict[str, Scalar]:
+        """Propose the tuned hyperparameters of the arm's trial number ``index`` (from 0)."""
+
+    def repeat(self, index: int, tuned: Mapping[str, Scalar]) -> None:
+        """Bring the search to where it was after it had proposed ``tuned`` for ``index``."""
+
+    def tell(self, result: TrialResult, worst: float) -> None:
+        """Say how a trial ended. ``worst`` is the objective's value for a trial that learned nothing."""
+
+    def states(self) -> dict[int, tuple[str, float | None]]:
+        """State and value of every trial as the search has them, by index."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,7 @@ class Sampler:
 
 
 class ArmSearch:
-    """The search inside one arm: proposes hyperparameters, and is told how their trials ended."""
+    """A search inside one arm by one of Optuna's samplers."""
 
     def __init__(self, spec: StudySpec, arm: Arm) -> None:
         self._spec, self._arm = spec, arm
@@ -109,6 +127,11 @@ class ArmSearch:
     def _seeded(self, index: int) -> BaseSampler:
         seed = derive_seed(self._spec.name, self._spec.search.seed, "sampler", self._arm.name, index)
         return self._sampler.build(seed, self._spec, self._arm.space)
+
+
+def search_inside(spec: StudySpec, arm: Arm) -> Search:
+    """The search that the study's sampler makes inside ``arm``."""
+    return BisectSearch(spec, arm) if spec.search.sampler == "bisect" else ArmSearch(spec, arm)
 
 
 def _suggest(trial: optuna.Trial, key: str, space: Distribution) -> Scalar:

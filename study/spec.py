@@ -36,7 +36,7 @@ COMPONENTS = (
     "augmentation",
     "training",
 )
-SAMPLERS = ("random", "tpe", "qmc", "grid", "cmaes", "gp")
+SAMPLERS = ("random", "tpe", "qmc", "grid", "cmaes", "gp", "bisect")
 MAX_CHOICES = 1000
 
 # Whole numbers stay where a double holds them exactly.
@@ -171,7 +171,7 @@ class Search(BaseModel):
 
     model_config = STRICT
 
-    sampler: Literal["random", "tpe", "qmc", "grid", "cmaes", "gp"] = "tpe"
+    sampler: Literal["random", "tpe", "qmc", "grid", "cmaes", "gp", "bisect"] = "tpe"
     trials_per_arm: Annotated[int, Field(ge=1, le=100_000)] = 16
     replicates: Annotated[int, Field(ge=0, le=10_000)] = 10
     early_stopping: Literal["none", "asha", "hyperband", "median"] = "none"
@@ -189,6 +189,10 @@ class Resources(BaseModel):
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
     gpus_per_trial: Annotated[float, Field(ge=0, le=64)] = 0.0
     max_concurrent: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    # Seconds of training from one checkpoint to the next, at least; 0 for one after every epoch.
+    checkpoint_s: Annotated[float, Field(ge=0, le=1e9)] = 10.0
+    # A trial that is silent for ten times its longest epoch hangs; shorter silences than this never count.
+    silence_s: Annotated[float, Field(gt=0, le=1e9)] = 60.0
 
     @model_validator(mode="after")
     def is_a_share_or_whole(self) -> Resources:
@@ -480,12 +484,12 @@ def _check_conditional_keys(spec: StudySpec, conditions: Mapping[str, Condition]
                 )
             if key in deciding:
                 raise ValueError(
-                    f"{place}: decides a condition, so it cannot stand under one; set it in [nuisance] or [fixed]"
+                    f"{place}: decides a condition, so it cannot stand under one; set it outside [conditional]"
                 )
             other = first.setdefault(key, text)
             if other != text and (conditions[other].key != condition.key or conditions[other] == condition):
                 raise ValueError(
-                    f'{place}: stands under conditional."{other}" too, and both can hold at once; keep one of them'
+                    f'{place}: stands under conditional."{other}" too, and both can hold; keep one of them'
                 )
 
 

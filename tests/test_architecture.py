@@ -17,12 +17,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "study"
 # and, where it is a package, from itself.
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("errors",), ("registry", "seeding"), ("space", "claims"), ("trial",), ("spec",), ("studyfile",)),
-    (("__init__",), ("components", "record", "environment", "early_stopping")),
+    (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
     (
-        ("divergence", "batches", "devices", "check", "samplers"),
+        ("divergence", "batches", "devices", "check", "samplers", "curvature"),
         ("steps", "probe"),
         ("snapshot",),
-        ("autopsy",),
+        ("autopsy", "checkpoint"),
         ("training",),
     ),
     (("tuning", "tracking", "analysis"),),
