@@ -14,6 +14,8 @@ ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,200}$")]
 MAX_ARMS = 1000
 Kind = Literal["ranking", "value", "difference", "ratio", "trend", "proportion"]
 KINDS: tuple[Kind, ...] = ("ranking", "value", "difference", "ratio", "trend", "proportion")
+# What a study says of a claim.
+Judgement = Literal["reproduced", "contradicted", "undecided"]
 
 # A metric that no single trial has: the learning rate at which half of an arm's trainings blow up.
 STABLE_LR = "lr50"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from study.components.datasets import LoadedData
 from study.components.datasets.splits import default_validation_size
 from study.components.routine import Routine
+from study.errors import StudyError
 from study.spec import Arm, StudySpec
 from study.training import by_component, train
 from study.trial import Row, TrialConfig
@@ -29,7 +30,8 @@ class Speed:
 def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) -> Speed:
     """Train a few steps of ``config`` and evaluate a little, then scale to the whole trial.
 
-    The estimate assumes that the trial neither diverges nor is stopped early.
+    The estimate assumes that the trial neither diverges nor is stopped early. Raises StudyError where it
+    diverges within the warm-up.
     """
     values = dict(config.hyperparameters)
     routine = Routine(**by_component(values)["training"])
@@ -44,7 +46,10 @@ def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) ->
         replace(config, hyperparameters={**values, **short}), data, threads=spec.resources.cpus_per_trial
     )
     if len(result.curve) < 2:
-        raise RuntimeError(f"the warm-up of arm {arm.name} ended early: {result.verdict.reason}")
+        raise StudyError(
+            f"{spec.name}: the warm-up of arm {arm.name} diverged ({result.verdict.reason}), so there is no "
+            "telling how long its trials take; its range of optimizer.lr may lie too high"
+        )
     training = _number(result.curve[1], "images_per_second")
     spent = _number(result.curve[1], "seconds") - _number(result.curve[0], "seconds") - few / training
     evaluation = 2 * evaluated / max(spent, 1e-6)

@@ -67,7 +67,11 @@ def load(name_or_file: str, profile: str | None = None, overrides: Iterable[str]
 def place(path: Path, profile: str | None = None, overrides: Iterable[str] = ()) -> str:
     """What a message calls a resolved study: ``mine.toml (profile small) (--set search.seed=3)``."""
     named = [path.name, *([f"(profile {profile})"] if profile else [])]
-    return " ".join([*named, *(f"(--set {override})" for override in overrides)])
+    return " ".join([*named, *(f"({_as_given(override)})" for override in overrides)])
+
+
+def _as_given(override: str) -> str:
+    return f"--set {override if len(override) <= 60 else override[:60] + '...'}"
 
 
 def read(path: Path) -> Table:
@@ -145,7 +149,7 @@ def resolve(table: Table, path: Path, profile: str | None, overrides: Iterable[s
 
 def parse_override(text: str) -> Table:
     """``fixed.model.width=0.5`` as a nested table; the value is TOML, or else a bare word."""
-    where, way_out = f"--set {text}", "e.g. fixed.model.width=0.5"
+    where, way_out = _as_given(text), "e.g. fixed.model.width=0.5"
     key, equals, value = (part.strip() for part in text.partition("="))
     section, _, rest = key.partition(".")
     if section in COMPONENTS:

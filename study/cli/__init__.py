@@ -9,10 +9,11 @@ import traceback
 from collections.abc import Sequence
 
 import rich_click as click
-from click.exceptions import Abort, Exit
+from click.exceptions import Abort, Exit, NoArgsIsHelpError
 
 import study
-from study.errors import StudyError, StudyInterrupted, StudyUnfinished, one_line
+from study.errors import StudyError, StudyInterrupted, StudyUnfinished, one_line, shorten
+from study.registry import nearest
 
 OK, UNFINISHED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,6 +27,7 @@ COMMANDS = {
     "run": "run",
     "trial": "trial",
     "status": "status",
+    "why": "why",
     "report": "report",
     "audit": "audit",
     "data": "data",
@@ -43,7 +45,7 @@ class Commands(click.RichGroup):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
-            return None
+            raise click.UsageError(f"there is no command {shorten(name)}; {nearest(name, COMMANDS)}", ctx)
         module = importlib.import_module(f"study.cli.{COMMANDS[name]}")
         command: click.Command = getattr(module, f"{name}_command" if name in ("list", "run") else name)
         return command
@@ -77,6 +79,9 @@ def run(arguments: Sequence[str]) -> int:
         return outcome if isinstance(outcome, int) else OK
     except Exit as done:
         return done.exit_code
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return OK
     except click.ClickException as error:
         return _say(error, MISTAKE, debug, _usage(error))
     except StudyError as error:

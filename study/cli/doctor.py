@@ -79,8 +79,11 @@ def _folder(root: Path) -> Check:
     at = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(at).free / 2**30
     writable = at.is_dir() and os.access(at, os.W_OK)
-    says = f"{root}, {free:.0f} GB free" if writable else f"{root} cannot be written"
-    return "records", writable and free > MIN_FREE_GB, says
+    if not writable:
+        return "records", False, f"{root} cannot be written; choose another --out"
+    enough = free > MIN_FREE_GB
+    short = "" if enough else f", and a study may need {MIN_FREE_GB:g}; choose another --out"
+    return "records", enough, f"{root}, {free:.1f} GB free{short}"
 
 
 def _shared_memory() -> Check:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import rich_click as click
+
+from study import studyfile
+from study.spec import StudySpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -76,6 +79,15 @@ def study_options(command: Command) -> Command:
     ):
         command = decorate(command)
     return command
+
+
+def load_checked(name: str, profile: str | None, overrides: Sequence[str]) -> StudySpec:
+    """The study meant, resolved and checked; an error names the profile and the overrides too."""
+    from study.check import check
+
+    spec = studyfile.load(name, profile, overrides)
+    check(spec, studyfile.place(studyfile.find(name), profile, overrides))
+    return spec
 
 
 def json_option(command: Command) -> Command:

@@ -8,11 +8,16 @@ from typing import Any
 
 import rich_click as click
 
-from study import studyfile
-from study.cli.options import data_dir_option, default_data_dir, json_option, print_json, study_options
-from study.cli.progress import duration
+from study.cli.options import (
+    data_dir_option,
+    default_data_dir,
+    json_option,
+    load_checked,
+    print_json,
+    study_options,
+)
 from study.cli.trial import example
-from study.errors import DataError, one_line
+from study.errors import StudyError, one_line
 from study.spec import StudySpec
 
 
@@ -41,10 +46,7 @@ def plan(
       study plan cifar10-acts --profile laptop --data-dir ~/data
       study plan ./mine.toml --no-measure --json
     """
-    from study.check import check
-
-    spec = studyfile.load(name, profile, overrides)
-    check(spec)
+    spec = load_checked(name, profile, overrides)
     concurrent = max_concurrent or spec.resources.max_concurrent or slots_here(spec)
     document = {**_counts(spec), "concurrent": concurrent, "time": None}
     if not no_measure:
@@ -80,9 +82,10 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
 
     try:
         data = load_data(spec, data_dir)
-    except DataError as error:
+        speeds = [measure(spec, arm, example(spec, arm, 0), data) for arm in spec.arms()]
+    except StudyError as error:
+        # The rest of the plan stands without data, and without a trial that diverges.
         return {"measured": False, "why": one_line(str(error))}
-    speeds = [measure(spec, arm, example(spec, arm, 0), data) for arm in spec.arms()]
     return {
         "measured": True,
         "arms": {
@@ -94,6 +97,8 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
 
 
 def _print(spec: StudySpec, document: dict[str, Any]) -> None:
+    from study.cli.progress import duration
+
     search, time = spec.search, document["time"]
     click.echo(f"{spec.name}@{spec.digest}  {spec.question}")
     click.echo(

@@ -8,7 +8,8 @@ from typing import Any
 import rich_click as click
 
 from study import studyfile
-from study.cli.options import json_option, print_json, study_options
+from study.cli.options import json_option, load_checked, print_json, study_options
+from study.errors import StudyError
 from study.spec import Arm, StudySpec
 
 
@@ -92,15 +93,9 @@ def check(name: str, profile: str | None, overrides: tuple[str, ...], as_json: b
       study check cifar10-acts
       study check ./mine.toml --profile laptop
     """
-    from study.check import check as check_spec
-
     table = studyfile.read(studyfile.find(name))
     chosen = [profile] if profile else [None, *studyfile.profiles(table)]
-    specs: list[tuple[str | None, StudySpec]] = []
-    for each in chosen:
-        spec = studyfile.load(name, each, overrides)
-        check_spec(spec)
-        specs.append((each, spec))
+    specs = [(each, load_checked(name, each, overrides)) for each in chosen]
     if as_json:
         print_json(
             {
@@ -140,8 +135,21 @@ def schema(path: Path | None) -> None:
         "description": "Named overrides: study run NAME --profile P.",
         "additionalProperties": {"type": "object"},
     }
-    text = json.dumps(document, indent=2)
-    if path:
-        path.write_text(text + "\n", encoding="utf-8")
-    else:
+    # Editors read TOML's `arms` and `exclude` where they are written, before they are lifted out.
+    scientific = document["properties"]["scientific"]
+    scientific["properties"] = {key: document["properties"][key] for key in ("arms", "exclude")}
+    text = json.dumps(_any_of(document), indent=2)
+    if path is None:
         click.echo(text)
+        return
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written: {error.strerror}; choose another --to") from error
+
+
+def _any_of(schema: Any) -> Any:
+    """The schema with anyOf for oneOf: to JSON Schema 1.0 is an integer and a number at once."""
+    if isinstance(schema, dict):
+        return {"anyOf" if key == "oneOf" else key: _any_of(value) for key, value in schema.items()}
+    return [_any_of(each) for each in schema] if isinstance(schema, list) else schema

@@ -8,10 +8,9 @@ import rich_click as click
 
 from study import studyfile
 from study.cli.options import data_dir_option, default_data_dir, json_option, print_json
-from study.errors import StudyFileError
-from study.registry import nearest
+from study.errors import StudyFileError, shorten
 from study.space import Categorical, Distribution, Scalar
-from study.spec import COMPONENTS, Arm, StudySpec
+from study.spec import COMPONENTS, Arm, StudySpec, flatten
 from study.trial import Row, TrialConfig, TrialResult
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "images_per_second")
@@ -57,23 +56,22 @@ def trial(
       study trial cifar10-acts --profile demo --set optimizer.lr=30 --json
       python -m pdb -m study trial ./mine.toml
     """
-    bare = [text for text in overrides if text.split(".")[0] in COMPONENTS]
-    spec = studyfile.load(name, profile, [text for text in overrides if text not in bare])
-    chosen = dict(_bare(text) for text in bare)
-
     from study.check import check
+    from study.devices import pick_device
     from study.running import load_data
     from study.training import train
 
-    spec = _held(spec, name, profile, overrides, bare)
-    check(spec)
-    config = example(spec, _arm(spec, chosen), seed, test)
+    spec, arm = _chosen(name, profile, overrides)
+    # Of this arm alone: others may lack an argument that is set for this one.
+    place = studyfile.place(studyfile.find(name), profile, overrides)
+    check(spec.model_copy(update={"arms_only": [arm.name]}), place)
+    config = example(spec, arm, seed, test)
+    pick_device(device)  # refused before anything is printed
     data = load_data(spec, default_data_dir(data_dir))
     report = None if as_json else _print_row
     if not as_json:
-        click.echo(
-            f"{config.id}  " + "  ".join(f"{key}={value}" for key, value in config.hyperparameters.items())
-        )
+        values = (f"{key}={str(value).lower()}" for key, value in config.hyperparameters.items())
+        click.echo(f"{config.id}  {'  '.join(values)}")
         click.echo("  ".join(f"{column:>17}" for column in COLUMNS))
     result = train(
         config, data, report=report, device=device, threads=threads or spec.resources.cpus_per_trial
@@ -81,33 +79,35 @@ def trial(
     print_json(result.to_json()) if as_json else _print_end(result)
 
 
-def _bare(text: str) -> tuple[str, Scalar]:
-    key, _, value = text.partition("=")
-    return key.strip(), studyfile.parse_value(value.strip())
+def _chosen(name: str, profile: str | None, overrides: tuple[str, ...]) -> tuple[StudySpec, Arm]:
+    """The study with the bare keys held, and the arm that they pick: those that are compared only pick."""
+    spec = studyfile.load(name, profile, [text for text in overrides if not _is_bare(text)])
+    kept, wanted = [], {}
+    for text in overrides:
+        key, value = _key_and_value(text) if _is_bare(text) else ("", text)
+        if key in spec.compared:
+            wanted[key] = value
+        else:
+            kept.append(f"fixed.{text}" if key else text)
+    spec = studyfile.load(name, profile, kept)
+    return spec, _arm(spec, wanted)
 
 
-def _held(
-    spec: StudySpec, name: str, profile: str | None, overrides: tuple[str, ...], bare: list[str]
-) -> StudySpec:
-    """The study with the bare keys held; those that are compared only pick the arm."""
-    compared = [text for text in bare if _bare(text)[0] in spec.compared]
-    return studyfile.load(
-        name,
-        profile,
-        [f"fixed.{text}" if text in bare else text for text in overrides if text not in compared],
-    )
+def _is_bare(text: str) -> bool:
+    return text.split(".")[0] in COMPONENTS
 
 
-def _arm(spec: StudySpec, chosen: dict[str, Scalar]) -> Arm:
-    wanted = {key: value for key, value in chosen.items() if key in spec.compared}
+def _key_and_value(text: str) -> tuple[str, Scalar]:
+    table = flatten(studyfile.parse_override(f"fixed.{text}")["fixed"])
+    return next(iter(table.items()))
+
+
+def _arm(spec: StudySpec, wanted: dict[str, Scalar]) -> Arm:
     for key, value in wanted.items():
         if value not in spec.compared[key]:
-            known = [str(each) for each in spec.compared[key]]
+            known = ", ".join(shorten(each) for each in spec.compared[key])
             raise StudyFileError(
-                f"--set {key}",
-                "is compared, so it must be one of its values",
-                value,
-                nearest(str(value), known),
+                f"--set {key}", "is compared, so it must be one of its values", value, f"known: {known}"
             )
     for arm in spec.arms():
         if all(arm.values[key] == value for key, value in wanted.items()):
@@ -128,12 +128,7 @@ def middle(distribution: Distribution) -> Scalar:
     """The middle of a range (of its logarithm where that is what is sampled), or the first choice."""
     if isinstance(distribution, Categorical):
         return distribution.choices[0]
-    low, high = distribution.low, distribution.high
-    value = (low * high) ** 0.5 if distribution.log else (low + high) / 2
-    if isinstance(low, int) and isinstance(high, int):
-        step = getattr(distribution, "step", 1)
-        return low + round((value - low) / step) * step
-    return value
+    return distribution.between(0.5)
 
 
 def _print_row(row: Row) -> None:
