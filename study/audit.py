@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from study import tracking
@@ -97,6 +96,7 @@ class Ledger:
     violations: list[Violation] = field(default_factory=list)
     faults: set[str] = field(default_factory=set)
     sessions: int = 0
+    since: float = 0.0
     silent: list[int] = field(default_factory=list)
     finished: bool = False
     _open: bool = False
@@ -126,6 +126,7 @@ class Ledger:
         if self._open:
             self.silent.append(self.sessions)
         self.sessions += 1
+        self.since = float(event["time"])
         self._open = event.get("format", 1) >= 2
 
     def _session_ended(self, event: Event) -> None:
@@ -327,13 +328,12 @@ def _confirmed(arm: str, progress: ArmProgress) -> Iterator[Violation]:
 
 
 def _left_behind(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
-    """Checkpoints of trials that ended, and files that were never finished while nobody writes any."""
+    """Checkpoints of trials that ended, and files that an earlier session did not finish."""
     for trial, account in ledger.accounts.items():
         if account.ended and (folder := checkpoint_folder(record.checkpoints, trial)).exists():
             yield Violation("I6", f"its checkpoints were left behind: {folder}", trial)
-    if not is_running(record):
-        partial: list[Path] = sorted(record.folder.rglob(".*.partial"))
-        for path in partial:
+    for path in sorted(record.folder.rglob(".*.partial")):
+        if path.stat().st_mtime < ledger.since:  # what is newer is being written, or was cut off just now
             yield Violation("I6", f"a half-written file was left behind: {path}")
 
 

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field
 
 from study.analysis.selection import best_trial
 from study.early_stopping import RULES, Rule, Stop, spared
-from study.record import JournalWriter, StudyRecord
-from study.samplers import ArmSearch
+from study.record import FROM_THE_START, Event, JournalWriter, StudyRecord
+from study.samplers import Search, search_inside
 from study.seeding import derive_seed
+from study.silence import Silence
 from study.space import Scalar
 from study.spec import Arm, StudySpec
 from study.trial import PHASES, Phase, Row, TrialConfig, TrialResult
@@ -41,7 +42,7 @@ class ArmProgress:
     """One arm's search and what is known of its trials, by index, in each phase."""
 
     arm: Arm
-    search: ArmSearch
+    search: Search
     stopping: Rule
     asked: dict[Phase, dict[int, TrialConfig]] = field(
         default_factory=lambda: {phase: {} for phase in PHASES}
@@ -73,7 +74,7 @@ class Conductor:
         self.journal = journal
         self.worst, self.concurrent, self.deadline, self.watch = worst, concurrent, deadline, watch
         self.arms = {
-            arm.name: ArmProgress(arm, ArmSearch(self.spec, arm), stopping_rule(self.spec, arm))
+            arm.name: ArmProgress(arm, search_inside(self.spec, arm), stopping_rule(self.spec, arm))
             for arm in self.spec.arms()
         }
         self.running: dict[str, Running] = {}
@@ -87,6 +88,9 @@ class Conductor:
         self.wall_seconds: list[float] = []
         self.news: deque[TrialResult] = deque()
         self.spared: set[str] = set()
+        self.faults: dict[str, None] = {}
+        self._saved: dict[str, int] = {}
+        self._silence = Silence(self.spec.resources.silence_s)
         self._replay(record)
 
     # -- what others ask ---------------------------------------------------------------------------
@@ -130,33 +134,50 @@ class Conductor:
 
     # -- what others tell --------------------------------------------------------------------------
 
-    def started(self, trial: TrialConfig, token: str) -> None:
+    def started(self, trial: TrialConfig, token: str, epoch: int = 0) -> None:
         running = self.running.get(trial.id)
         if running is None:
             return
         running.token, running.rows = token, []
+        self._silence.began(trial.id)
         self.attempts[trial.id] = self.attempts.get(trial.id, 0) + 1
         self.tokens[token] = self.attempts[trial.id]
-        self.journal.started(trial.id, self.tokens[token])
+        self.journal.started(trial.id, self.tokens[token], epoch)
+        if epoch < self._saved.get(trial.id, 0):
+            lost = f"the checkpoint of epoch {self._saved[trial.id]} is not there any more"
+            self.faulted(trial, f"{lost}; goes on from epoch {epoch}" if epoch else f"{lost}; starts over")
         self.watch(self)
 
-    def reported(self, trial: TrialConfig, token: str, row: Row) -> bool:
+    def reported(self, trial: TrialConfig, token: str, row: Row, saved: bool = False) -> bool:
         running = self.running.get(trial.id)
         if running is None or running.token != token or _epoch(row) != len(running.rows) + 1:
             return running is None  # late, doubled or out of order: from an attempt that was given up
         running.rows.append(row)
-        self.journal.epoch(trial.id, self.tokens[token], row)
+        self._silence.spoke(trial.id, row)
+        self.journal.epoch(trial.id, self.tokens[token], row, saved)
+        if saved:
+            self._saved[trial.id] = _epoch(row)
         stop = self._judge(trial, row)
         if stop is not None:
             self._prune(running, stop)
         self.watch(self)
         return stop is not None
 
+    def faulted(self, trial: TrialConfig, what: str) -> None:
+        """Write down, once, what went wrong although the trial goes on."""
+        if what not in self.faults:
+            self.faults[what] = None
+            self.journal.append("fault", trial=trial.id, what=what)
+
+    def overdue(self) -> list[tuple[TrialConfig, float]]:
+        return [(self.running[trial].config, silent_s) for trial, silent_s in self._silence.overdue()]
+
     def ended(self, result: TrialResult, token: str | None) -> None:
         running = self.running.get(result.config.id)
         if running is None or (token is not None and running.token != token):
             return
         del self.running[result.config.id]
+        self._silence.ended(result.config.id)
         result = result.with_curve(tuple(running.rows))
         self.journal.result(result.config.id, max(1, self.attempts.get(result.config.id, 0)), result)
         self._account(result)
@@ -212,7 +233,9 @@ class Conductor:
             return None
         index, _, progress = min(ready, key=lambda entry: entry[:2])
         assert progress.best is not None
-        best = progress.best.config.hyperparameters
+        # A failed trial that ended well when it was tried again must not change what is being confirmed.
+        others = progress.asked["confirm"].values()
+        best = next((other.hyperparameters for other in others), progress.best.config.hyperparameters)
         seed = derive_seed(self.spec.name, self.spec.search.seed, "confirm", index)
         return self._ask(progress, "confirm", index, hyperparameters=best, seed=seed, split_seed=seed)
 
@@ -282,14 +305,16 @@ class Conductor:
         last = {event["trial"]: number for number, event in enumerate(events) if event["event"] == "result"}
         for number, event in enumerate(events):
             trial = event.get("trial", "")
+            if event["event"] == "result" and event["result"]["verdict"].get("kind") in FROM_THE_START:
+                self._saved.pop(trial, None)
             if event["event"] == "asked":
                 self._replay_asked(TrialConfig.from_json(event["config"]))
             elif event["event"] == "started":
                 self.attempts[trial] = event["attempt"]
             elif event["event"] == "spared":
                 self.spared.add(trial)
-            elif event["event"] == "epoch" and asked[trial].phase == "tune":
-                self._observe(asked[trial], event["row"])
+            elif event["event"] == "epoch":
+                self._replay_epoch(asked[trial], event)
             elif last.get(trial) == number and trial in results:
                 self._account(results[trial])
         self.interrupted.extend(
@@ -305,6 +330,13 @@ class Conductor:
         progress.asked[config.phase][config.index] = config
         if config.phase == "tune":
             progress.search.repeat(config.index, progress.arm.space.tuned_part(config.hyperparameters))
+
+    def _replay_epoch(self, config: TrialConfig, event: Event) -> None:
+        self._silence.learn(config.id, event["row"])
+        if event.get("saved"):
+            self._saved[config.id] = _epoch(event["row"])
+        if config.phase == "tune":
+            self._observe(config, event["row"])
 
 
 def stopping_rule(spec: StudySpec, arm: Arm) -> Rule:

@@ -96,7 +96,7 @@ class StudyRecord:
         number = max((_number(folder) for folder in existing), default=0) + 1
         folder = root / spec.name / (spec.digest if number == 1 else f"{spec.digest}-{number}")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)  # there already where a process died right here
             write_whole(folder / "study.toml", spec.to_toml())
         except OSError as error:
             raise RecordError(
@@ -184,8 +184,7 @@ class JournalWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         try:
-            if self._in_session:
-                self.append("ended", error=None if kind is None else one_line(f"{kind.__name__}: {error}"))
+            self.ended(None if kind is None else one_line(f"{kind.__name__}: {error}"))
         finally:
             self._in_session = False
             if self._file:
@@ -215,12 +214,26 @@ class JournalWriter:
             ) from error
 
     def session(self, environment: Mapping[str, Any], command: list[str]) -> None:
-        """The study is started; if the session before this one was killed, that is written down first."""
+        """The study is started. If the session before this one was killed, that is written down first, and
+        what it left of trials that had ended is dropped."""
         if open_session(self.record.events()):
             self.append("fault", what="the session before this one ended without a word: it was killed")
+        for trial, result in self.record.results().items() if self.record.checkpoints.is_dir() else ():
+            self._drop_checkpoints(trial, result)
         criterion = self.record.spec.criterion
         self.append("session", format=FORMAT, environment=environment, command=command, criterion=criterion)
         self._in_session = True
+
+    def ended(self, why: str | None) -> None:
+        """The session ends; ``why`` before the study is finished. Said once, at the latest on closing."""
+        if self._in_session:
+            self._in_session = False
+            self.append("ended", why=why)
+
+    def finished(self) -> None:
+        """The study is complete: nothing is left to be resumed."""
+        self.append("finished")
+        shutil.rmtree(self.record.checkpoints, ignore_errors=True)
 
     def asked(self, config: TrialConfig) -> None:
         self.append("asked", trial=config.id, config=config.to_json())
@@ -239,6 +252,10 @@ class JournalWriter:
         """The curve stands in the epochs' lines, the config in the asked line."""
         data = {key: value for key, value in asdict(result).items() if key not in ("config", "curve")}
         self.append("result", trial=trial, attempt=attempt, result=data)
+        self._drop_checkpoints(trial, result)
+
+    def _drop_checkpoints(self, trial: str, result: TrialResult) -> None:
+        """A trial that ended needs them no more. What the disk does not let go is found by the audit."""
         if result.verdict.status != "failed" or result.verdict.kind in FROM_THE_START:
             shutil.rmtree(checkpoint_folder(self.record.checkpoints, trial), ignore_errors=True)
 
@@ -301,11 +318,14 @@ def write_all(file: FileIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears under its name only when whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
+def write_whole(path: Path, content: str | bytes, writer: str = "") -> None:
+    """Write a file that appears under its name only when whole and on the disk.
+
+    ``writer`` tells apart those who may write the same file at the same time.
+    """
+    partial = path.with_name(f".{path.name}{writer}.partial")
+    with partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -82,8 +82,9 @@ def run_study(
         with tracking.Feeder(record, uri) as feeder:
             conductor = run_trials(record, journal, data, options, say=say, watch=watch)
             if not conductor.missing() and not record.finished:
-                journal.append("finished")
+                journal.finished()
             files = _report(record, uri, say)
+            journal.ended(_why_cut_short(conductor))
         pending = feeder.pending
     if pending:
         say(f"MLflow   {pending} records pending; send them later with: study sync {record.name}")
@@ -123,7 +124,10 @@ def run_trials(
         from study.tuning.spread import spread
 
         conductor.concurrent = slots.concurrent
-        spread(conductor, data, slots)
+        record.checkpoints.mkdir(exist_ok=True)
+        spread(conductor, data, slots, record.checkpoints.resolve(), resources.checkpoint_s)
+    for fault in conductor.faults:
+        say(f"fault    {fault}")
     return conductor
 
 
@@ -168,6 +172,15 @@ def _report(record: StudyRecord, uri: str, say: Say) -> Any:
     from study.report import write_report
 
     return write_report(record)
+
+
+def _why_cut_short(conductor: Conductor) -> str | None:
+    """For the record: why the session ends before the study is complete."""
+    if conductor.broken:
+        return f"{len(conductor.failures)} trials in a row failed"
+    if conductor.stop_requested:
+        return "interrupted"
+    return "the time budget is used up" if conductor.out_of_time else None
 
 
 def _raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:

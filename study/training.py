@@ -13,6 +13,7 @@ from torch import nn
 
 from study.autopsy import Recorder, examine
 from study.batches import divide, seeded
+from study.checkpoint import Checkpoints
 from study.components.activations import nonlinearity
 from study.components.augmentation import Augmentation
 from study.components.datasets.info import LoadedData
@@ -46,6 +47,7 @@ def train(
     device: str | None = None,
     threads: int | None = None,
     autopsy: bool = True,
+    checkpoints: Checkpoints | None = None,
 ) -> TrialResult:
     """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
 
@@ -53,20 +55,25 @@ def train(
     metrics are those after the last epoch (not the best one); on test in the confirm phase only. A
     training whose numbers are not finite any more ends at once, with verdict ``diverged``. Gradient
     evaluations are mini-batch gradients. With ``autopsy``, the last steps of such a training are
-    replayed to find what broke first. Raises StudyError where the parts do not fit together; any
-    other exception is a bug's and passes through.
+    replayed to find what broke first. With ``checkpoints`` it goes on from the last of them, to the same
+    numbers, without reporting the epochs before it again, and writes new ones. Raises StudyError where
+    the parts do not fit together; any other exception is a bug's and passes through.
     """
     started = time.monotonic()
     place = pick_device(device)
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
         trial = prepare(config, data, place)
-        curve: list[Row] = []
+        saved = checkpoints.resume(trial) if checkpoints is not None else None
+        curve: list[Row] = list(saved.curve) if saved else []
+        started -= saved.seconds if saved else 0.0
         metrics: dict[str, float] = {}
         verdict, found = Verdict("ok"), None
         recorder = Recorder(trial) if autopsy else None
         try:
             for row in run(trial, started, recorder):
                 curve.append(row)
+                if checkpoints is not None and None not in row.values():
+                    checkpoints.offer(trial, curve, time.monotonic() - started)
                 if report is not None:
                     report(row)
             metrics = final_metrics(trial, curve[-1])

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
@@ -13,6 +14,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from study.trial import Row, TrialConfig, TrialResult, Verdict
+from study.tuning.hanging import put_down
 from study.tuning.session import Slots
 from study.tuning.trainable import run_trial
 
@@ -37,22 +39,38 @@ class TrialSource(Protocol):
     def stopping(self) -> bool:
         """Whether running trials are to be given up now."""
 
-    def started(self, trial: TrialConfig, token: str) -> None:
-        """An attempt at a trial has begun; ``token`` names the attempt."""
+    def started(self, trial: TrialConfig, token: str, epoch: int = 0) -> None:
+        """An attempt at a trial has begun, after ``epoch``; ``token`` names the attempt."""
 
-    def reported(self, trial: TrialConfig, token: str, row: Row) -> bool:
-        """A trial has finished an epoch. Whether it is to be stopped now, its result being settled."""
+    def reported(self, trial: TrialConfig, token: str, row: Row, saved: bool = False) -> bool:
+        """A trial has finished an epoch. Whether it is to be stopped now, its result being settled.
+        ``saved``: there is a checkpoint of the epoch's end."""
+
+    def faulted(self, trial: TrialConfig, what: str) -> None:
+        """Something went wrong, and the trial goes on."""
+
+    def overdue(self) -> list[tuple[TrialConfig, float]]:
+        """The trials that hang, with the seconds of their silence. Asked often."""
 
     def ended(self, result: TrialResult, token: str | None) -> None:
         """A trial has ended; no token where its process died."""
 
 
-def spread(source: TrialSource, data: LoadedData, slots: Slots) -> None:
+def spread(
+    source: TrialSource, data: LoadedData, slots: Slots, checkpoints: Path, checkpoint_s: float
+) -> None:
     """Run the source's trials until it is exhausted or stopping. The data set goes to the object
-    store once; workers on a node map the same memory."""
+    store once; workers on a node map the same memory. ``checkpoints`` is a folder that every node sees,
+    by its absolute path; it gets one of each trial every ``checkpoint_s`` seconds."""
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     trainable = tune.with_resources(
-        tune.with_parameters(run_trial, data=data, threads=slots.cpus),
+        tune.with_parameters(
+            run_trial,
+            data=data,
+            threads=slots.cpus,
+            checkpoints=str(checkpoints),
+            checkpoint_s=checkpoint_s,
+        ),
         {"cpu": slots.cpus, "gpu": slots.gpus},
     )
     with tempfile.TemporaryDirectory(prefix="study-ray-") as scratch:
@@ -131,7 +149,7 @@ class _Stop(_OfSource, Stopper):
         if "row" not in result or result.get("done"):
             return False
         trial = TrialConfig.from_json(json.loads(result["config"]["trial"]))
-        return self._source.reported(trial, result["attempt"], result["row"])
+        return self._source.reported(trial, result["attempt"], result["row"], result["saved"])
 
     def stop_all(self) -> bool:
         return self._source.stopping()
@@ -142,15 +160,25 @@ class _Listener(_OfSource, Callback):
 
     def __init__(self, source: TrialSource) -> None:
         self._source = source
+        self._places: dict[str, dict[str, Any]] = {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        for config, silent_s in self._source.overdue():
+            self._end_hanging(config, silent_s, trials)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        token = result["attempt"]
+        config, token = _config(trial), result["attempt"]
+        for what in result["faults"]:
+            self._source.faulted(config, what)
         if "result" in result:
             self._source.ended(TrialResult.from_json(json.loads(result["result"])), token)
         elif "started" in result:
-            self._source.started(_config(trial), token)
+            self._places[config.id] = result["started"]
+            self._source.started(config, token, len(result["rows"]))
+            for row in result["rows"]:
+                self._source.reported(config, token, row)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = trial.get_error()
@@ -159,6 +187,17 @@ class _Listener(_OfSource, Callback):
         kind = "oom" if name == "OutOfMemoryError" else "worker_death"
         verdict = Verdict("failed", kind, reason=f"its worker died {WORKER_DEATHS + 1} times: {name}")
         self._source.ended(TrialResult(_config(trial), verdict, error=str(error)), None)
+
+    def _end_hanging(self, config: TrialConfig, silent_s: float, trials: list[Trial]) -> None:
+        """Kill the process of a trial that hangs; the result says where it stood. Ray need not try again:
+        the next run of the study does."""
+        end = put_down(self._places[config.id])
+        for trial in trials:
+            if not trial.is_finished() and _config(trial).id == config.id:
+                trial.max_failures = 0
+        reason = f"silent for {silent_s:.0f} s, many times as long as an epoch takes; {end.how}"
+        verdict = Verdict("failed", "hang", reason=reason)
+        self._source.ended(TrialResult(config, verdict, error=end.stack or reason), None)
 
 
 class _Silent(tune.ProgressReporter):

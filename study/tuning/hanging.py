@@ -1,0 +1,69 @@
+"""Ending a process that hangs, on whatever node it is: its stack is read first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+# How long a node may take to start a process that kills another; then it is lost, and Ray finds out.
+PATIENCE_S = 60.0
+
+# Writing a stack takes no longer, where the process can be scheduled at all.
+STACK_S = 1.0
+
+
+@dataclass(frozen=True)
+class End:
+    """What became of the process, and where it stood: empty where it could not say."""
+
+    how: str
+    stack: str = ""
+
+
+def put_down(place: Mapping[str, Any]) -> End:
+    """Kill the process at ``place`` (study.tuning.trainable.place), which may be stopped or stuck in C."""
+    on_its_node = NodeAffinitySchedulingStrategy(place["node"], soft=False)
+    task = ray.remote(end_process).options(num_cpus=0, max_retries=0, scheduling_strategy=on_its_node)
+    try:
+        end: End = ray.get(task.remote(place["pid"], place["stack"]), timeout=PATIENCE_S)
+    except RayError as error:
+        return End(f"its node does not answer ({type(error).__name__})")
+    return end
+
+
+def end_process(pid: int, stack: int) -> End:
+    """Kill the process ``pid`` of this machine; its open file number ``stack`` takes its stack on SIGUSR1."""
+    try:
+        process = psutil.Process(pid)
+        status = process.status()
+        os.kill(pid, signal.SIGUSR1)
+        text = _stack(Path(f"/proc/{pid}/fd/{stack}"))
+        process.kill()
+    except psutil.NoSuchProcess:
+        return End("its process is gone")
+    return End(f"its process ({status}) was killed", text)
+
+
+def _stack(file: Path) -> str:
+    """What is written to ``file`` once it grows no more; nothing where it cannot be read."""
+    text, deadline = "", time.monotonic() + STACK_S
+    while time.monotonic() < deadline:
+        time.sleep(STACK_S / 10)
+        try:
+            grown = file.read_text(errors="replace")
+        except OSError:
+            break
+        if grown and grown == text:
+            break
+        text = grown
+    return text
