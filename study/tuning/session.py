@@ -20,6 +20,7 @@ DRIVER_SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     # Ray gives its processes 30 s to start, which a busy machine does not keep.
     "RAY_raylet_start_wait_time_s": "180",
     # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.

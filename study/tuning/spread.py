@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
+from study.errors import one_line
 from study.trial import Row, TrialConfig, TrialResult, Verdict
 from study.tuning.hanging import put_down
 from study.tuning.session import Slots
@@ -62,7 +63,7 @@ def spread(
     """Run the source's trials until it is exhausted or stopping. The data set goes to the object
     store once; workers on a node map the same memory. ``checkpoints`` is a folder that every node sees,
     by its absolute path; it gets one of each trial every ``checkpoint_s`` seconds."""
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_resources(
         tune.with_parameters(
             run_trial,
@@ -181,12 +182,14 @@ class _Listener(_OfSource, Callback):
                 self._source.reported(config, token, row)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error = trial.get_error()
-        name = type(error).__name__
+        text = _error_text(trial)
         # Ray kills the process that fills the node's memory, and says so by this error.
-        kind = "oom" if name == "OutOfMemoryError" else "worker_death"
-        verdict = Verdict("failed", kind, reason=f"its worker died {WORKER_DEATHS + 1} times: {name}")
-        self._source.ended(TrialResult(_config(trial), verdict, error=str(error)), None)
+        kind = "oom" if "OutOfMemoryError" in text else "worker_death"
+        said = next((line for line in reversed(text.splitlines()) if "Error" in line), "no word from it")
+        reason = one_line(f"its worker died {WORKER_DEATHS + 1} times: {said}")[:300]
+        self._source.ended(
+            TrialResult(_config(trial), Verdict("failed", kind, reason=reason), error=text), None
+        )
 
     def _end_hanging(self, config: TrialConfig, silent_s: float, trials: list[Trial]) -> None:
         """Kill the process of a trial that hangs; the result says where it stood. Ray need not try again:
@@ -198,6 +201,12 @@ class _Listener(_OfSource, Callback):
         reason = f"silent for {silent_s:.0f} s, many times as long as an epoch takes; {end.how}"
         verdict = Verdict("failed", "hang", reason=reason)
         self._source.ended(TrialResult(config, verdict, error=end.stack or reason), None)
+
+
+def _error_text(trial: Trial) -> str:
+    """What Ray wrote down of a trial's end."""
+    path = trial.error_file
+    return Path(path).read_text(encoding="utf-8", errors="replace") if path and Path(path).is_file() else ""
 
 
 class _Silent(tune.ProgressReporter):
