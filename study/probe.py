@@ -83,8 +83,7 @@ class Probe:
         self._handles.append(self.model.register_forward_hook(self._answered))
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
-                layer, _, own = name.rpartition(".")
-                self._handles.append(parameter.register_hook(partial(self._gradient, layer or "model", own)))
+                self._handles.append(parameter.register_hook(partial(self._gradient, *owner(name))))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -110,8 +109,11 @@ class Probe:
             first = First("activation", "loss", noun, self._output(), self.step, loss, operand, torch.float32)
             self.firsts.insert(len(self.firsts) if place is None else place, first)
         if not math.isfinite(norm) and self.found("gradient") is None and self.gradients:
-            (layer, own), largest = max(self.gradients.items(), key=lambda entry: entry[1])
-            self._broke("gradient", layer, f"square of {own}'s gradient", norm, [], besides=[largest])
+            # In reverse order, as they were made; where only their sum overflows, the largest.
+            huge = [place for place, peak in self.gradients.items() if math.isinf(_squared(peak))]
+            layer, own = huge[0] if huge else max(self.gradients, key=self.gradients.__getitem__)
+            peak = self.gradients[layer, own]
+            self._broke("gradient", layer, f"square of its {own}'s gradient", norm, [], besides=[peak])
 
     def check_parameters(self) -> None:
         """Look for the first parameter, moment or buffer that is not finite; after an optimizer's step."""
@@ -126,18 +128,17 @@ class Probe:
     def _state(self) -> Iterator[tuple[str, str, Tensor, list[Tensor]]]:
         """(layer, what of it, its value, what it was computed with): moments before their parameter."""
         for name, parameter in self.model.named_parameters():
-            layer, _, own = name.rpartition(".")
+            layer, own = owner(name)
             moments = {
                 moment: value
                 for moment, value in self.optimizer.state.get(parameter, {}).items()
                 if isinstance(value, Tensor) and value.is_floating_point()
             }
             for moment, value in moments.items():
-                yield layer or "model", f"{own}'s {moment}", value, [parameter.detach()]
-            yield layer or "model", own, parameter.detach(), list(moments.values())
+                yield layer, f"{own}'s {moment}", value, [parameter.detach()]
+            yield layer, own, parameter.detach(), list(moments.values())
         for name, buffer in self.model.named_buffers():
-            layer, _, own = name.rpartition(".")
-            yield layer or "model", own, buffer, []
+            yield *owner(name), buffer, []
 
     # -- the hooks --------------------------------------------------------------------------------
 
@@ -181,8 +182,7 @@ class Probe:
             return
         peak = whole_peak(gradient)
         if math.isfinite(peak):
-            if own != "input":
-                self.gradients[name, own] = peak
+            self.gradients[name, own] = peak
             return
         around = [*self.peaks.values(), *self.gradients.values()]
         self._broke("gradient", name, f"gradient of its {own}", peak, [gradient], besides=around)
@@ -206,6 +206,12 @@ class Probe:
         operand = max([0.0, *peaks, *(each for each in besides if math.isfinite(each))])
         dtype = operands[0].dtype if operands else torch.float32
         self.firsts.append(First(stage, layer, kind, of, self.step, value, operand, dtype))
+
+
+def owner(name: str) -> tuple[str, str]:
+    """``conv1.weight`` to the module's name and its own."""
+    layer, _, own = name.rpartition(".")
+    return layer or "model", own
 
 
 # -- numbers of tensors
@@ -244,6 +250,11 @@ def finite_peak(value: Tensor) -> float:
 
 def zeros(value: Tensor) -> int:
     return int((value == 0).sum())
+
+
+def _squared(value: float) -> float:
+    """In float32, in which the gradient norm is made."""
+    return float(torch.tensor(value, dtype=torch.float32).square())
 
 
 def badness(value: float) -> tuple[int, float]:
