@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study import __version__
-from study.analysis import tables
+from study.analysis import edge_tables, tables
 from study.analysis.findings import Findings, read_findings
 from study.analysis.wording import metric_name
 from study.errors import RecordError, one_line
@@ -21,21 +21,25 @@ from study.record import StudyRecord, write_whole
 if TYPE_CHECKING:
     from rich.console import Console
 
-FIGURE_NAMES = ("ranking", "curves", "tuning", "verdicts")
+FIGURE_NAMES = ("divergence", "ranking", "curves", "tuning", "verdicts")
+DIVERGENCE_MAP = "divergence_map.csv"
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where a report lies. ``figures`` are those that had something to show, by name."""
+    """Where a report lies. ``figures`` are those that had something to show, by name; the divergence map
+    is there for a study that bisects."""
 
     html: Path
     csv: Path
     figures: Mapping[str, Path]
+    divergence_map: Path | None = None
 
     def by_name(self) -> dict[str, str]:
         return {
             self.html.name: str(self.html),
             self.csv.name: str(self.csv),
+            **({DIVERGENCE_MAP: str(self.divergence_map)} if self.divergence_map else {}),
             **{f"figures/{path.name}": str(path) for path in self.figures.values()},
         }
 
@@ -52,7 +56,8 @@ class Picture:
 
 
 def write_report(record: StudyRecord) -> ReportFiles:
-    """Write report.html, ranking.csv and figures/*.png into the record's folder, anew.
+    """Write report.html, ranking.csv, figures/*.png and, of a study that bisects, divergence_map.csv into
+    the record's folder, anew.
 
     Works on an unfinished study too, and says so. Raises RecordError where the journal cannot be
     read or the folder not be written.
@@ -64,6 +69,7 @@ def write_report(record: StudyRecord) -> ReportFiles:
         folder / "report.html",
         folder / "ranking.csv",
         {name: folder / "figures" / f"{name}.png" for name in images},
+        folder / DIVERGENCE_MAP if findings.edges else None,
     )
     try:
         (folder / "figures").mkdir(exist_ok=True)
@@ -74,6 +80,8 @@ def write_report(record: StudyRecord) -> ReportFiles:
             else:
                 path.unlink(missing_ok=True)  # from an earlier report: it would show what no longer is
         write_whole(files.csv, tables.ranking_csv(findings.ranking))
+        if files.divergence_map:
+            write_whole(files.divergence_map, edge_tables.divergence_map_csv(findings.edges))
         study_file = (folder / "study.toml").read_text(encoding="utf-8")
         write_whole(files.html, page(findings, pictures, study_file))
     except OSError as error:
@@ -86,7 +94,10 @@ def written_files(record: StudyRecord) -> ReportFiles:
     folder = record.folder
     figures = {name: folder / "figures" / f"{name}.png" for name in FIGURE_NAMES}
     there = {name: path for name, path in figures.items() if path.is_file()}
-    return ReportFiles(folder / "report.html", folder / "ranking.csv", there)
+    map_ = folder / DIVERGENCE_MAP
+    return ReportFiles(
+        folder / "report.html", folder / "ranking.csv", there, map_ if map_.is_file() else None
+    )
 
 
 def summary(record: StudyRecord) -> dict[str, Any]:
@@ -104,6 +115,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "metric": findings.ranking.metric,
         "direction": findings.ranking.direction,
         "ranking": findings.ranking.to_json(),
+        "edges": [edge.to_json() for edge in findings.edges],
         "early_stopping": findings.early_stopping and findings.early_stopping.to_json(),
         "claims": [claim.to_json() for claim in findings.claims],
         "files": {name: path for name, path in files.items() if Path(path).is_file()},
@@ -114,11 +126,12 @@ def print_ranking(record: StudyRecord, console: Console | None = None) -> None:
     """Print the ranking, the claims and where the report lies, as wide as the terminal is."""
     from rich.console import Console
 
-    from study.analysis.terminal import claim_blocks, ranking_block
+    from study.analysis.terminal import claim_blocks, edge_block, ranking_block
 
     console = console or Console()
     findings = read_findings(record)
-    for block in (*ranking_block(findings, console.width), *claim_blocks(findings)):
+    ranked = ranking_block(findings, console.width)
+    for block in (*ranked, *edge_block(findings), *claim_blocks(findings)):
         console.print(block)
     report = written_files(record).html
     if report.is_file():
@@ -149,6 +162,8 @@ def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> 
         table=tables.ranking_table(findings.ranking),
         pictures=pictures,
         tables=tables,
+        edge_header=edge_tables.HEADER,
+        edge_rows=edge_tables.edge_rows(findings.edges),
         columns=columns,
         counts=counts,
         endings=_endings(findings),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from study.analysis.edge import ArmEdge, edges
 from study.analysis.outcomes import Results, ended
 from study.analysis.ranking import Ranking, ranking
 from study.analysis.selection import replicates_expected
@@ -22,8 +23,9 @@ from study.trial import PHASES, STATUSES, Phase
 class Findings:
     """A study, what came of it so far, and under which circumstances.
 
-    ``sessions`` are the starts of the study, ``faults`` what went wrong around the trials, and
-    ``as_of`` the unix time of the last event (None for an empty journal).
+    ``edges`` are the arms' largest stable learning rates (none unless the study bisects), ``sessions``
+    the starts of the study, ``faults`` what went wrong around the trials, and ``as_of`` the unix time of
+    the last event (None for an empty journal).
     """
 
     spec: StudySpec
@@ -34,8 +36,14 @@ class Findings:
     sessions: tuple[Event, ...]
     faults: tuple[str, ...]
     early_stopping: EarlyStopping | None
+    edges: tuple[ArmEdge, ...]
     finished: bool
     as_of: float | None
+
+    @property
+    def ranked(self) -> bool:
+        """Whether there is a ranking, or is to be: a study that bisects may do without replicates."""
+        return bool(self.spec.search.replicates) or not self.edges
 
     def phases(self) -> dict[Phase, dict[str, int]]:
         """How many trials of each phase ended with which status."""
@@ -65,7 +73,7 @@ class Findings:
                 f"The study is unfinished: {tuned} of {counted(to_tune, 'tuning trial')} and {confirmed} of "
                 f"{counted(to_confirm, 'replicate')} have ended. Run it again to go on."
             )
-        if confirmed == 0:
+        if confirmed == 0 and self.ranked:
             found.append(
                 "There is no replicate yet, so there is no ranking: tuning values favour whoever was lucky."
             )
@@ -111,6 +119,7 @@ def read_findings(record: StudyRecord) -> Findings:
         early_stopping=early_stopping(
             record.spec, results, {event["trial"] for event in events if event["event"] == "spared"}
         ),
+        edges=edges(record.spec, results),
         finished=any(event["event"] == "finished" for event in events),
         as_of=events[-1].get("time") if events else None,
     )

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 LEVEL = 0.95
 
@@ -104,6 +105,15 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
         largest = max(largest, min(1.0, p * (len(p_values) - step)))
         adjusted[index] = largest
     return tuple(adjusted)
+
+
+def wilson(count: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a proportion, ``count`` of ``n`` > 0 (Wilson 1927, JASA 22:209)."""
+    z2 = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
+    share = count / n
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _constant(numbers: Sequence[float], noise: float) -> bool:

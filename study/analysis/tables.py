@@ -136,7 +136,7 @@ def ranking_csv(found: Ranking) -> str:
     ]
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow([_cell(title) for title in header])
+    writer.writerow([csv_cell(title) for title in header])
     for arm in found.arms:
         lead = arm.lead.to_json() if arm.lead else {}
         cells = [
@@ -146,7 +146,7 @@ def ranking_csv(found: Ranking) -> str:
             *((arm.best or {}).get(key) for key in keys),
             "; ".join(flag.text for flag in arm.flags),
         ]
-        writer.writerow([_cell(cell) for cell in cells])
+        writer.writerow([csv_cell(cell) for cell in cells])
     return lines.getvalue()
 
 
@@ -198,7 +198,7 @@ def _cost(findings: Findings, arm: str) -> Cost:
     )
 
 
-def _cell(value: object) -> object:
+def csv_cell(value: object) -> object:
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value

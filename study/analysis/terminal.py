@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from study.analysis.edge_tables import HEADER, edge_rows
 from study.analysis.findings import Findings
 from study.analysis.tables import answer, link_cells, link_digits, ranking_table, tau_text
 from study.analysis.verdicts import ClaimVerdict
@@ -29,7 +30,7 @@ def ranking_block(findings: Findings, width: int) -> Iterator[RenderableType]:
     yield words(findings.spec.question)
     for notice in findings.notices():
         yield words(f"! {notice}", "yellow")
-    if not findings.results:
+    if not findings.results or not findings.ranked:
         return
     table = new_table()
     lines = ranking_table(found)
@@ -54,6 +55,23 @@ def ranking_block(findings: Findings, width: int) -> Iterator[RenderableType]:
         yield words(text)
     if findings.early_stopping:
         yield words(str(findings.early_stopping))
+
+
+def edge_block(findings: Findings) -> Iterator[RenderableType]:
+    """The largest stable learning rate of each arm, of a study that bisects."""
+    rows = edge_rows(findings.edges)
+    if not any(edge.probes for edge in findings.edges):
+        return
+    table = new_table()
+    for title in HEADER:
+        numbers = title in ("probes", "diverged", "stalled")
+        table.add_column(title, justify="right" if numbers else "left", overflow="fold")
+    for row in rows[:MOST_LINES]:
+        table.add_row(*(words(cell) for cell in row))
+    yield table
+    if len(rows) > MOST_LINES:
+        yield words(f"  and {len(rows) - MOST_LINES} more arms in divergence_map.csv")
+    yield words("lr50, lr05: where half and 5 % of the trainings blow up or stall", "dim")
 
 
 def claim_blocks(findings: Findings) -> Iterator[RenderableType]:

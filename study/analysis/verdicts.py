@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from study.analysis.edge import Estimate
+from study.analysis.edge_claims import judge_edges
 from study.analysis.intervals import LEVEL, PairedTest, holm
 from study.analysis.outcomes import Results, direction, ended, replicates
 from study.analysis.ranking import Ranking, compare, ranking
 from study.analysis.selection import replicates_expected
 from study.analysis.wording import counted, listed, metric_name
-from study.claims import Claim
+from study.claims import STABLE_LR, Claim, Judgement
 from study.errors import one_line
 from study.spec import StudySpec
 
-Judgement = Literal["reproduced", "contradicted", "undecided"]
 ALPHA = 1 - LEVEL
 
 
@@ -54,7 +55,8 @@ class Link:
 @dataclass(frozen=True)
 class ClaimVerdict:
     """What came of a claim. ``observed`` are the claimed arms that have a mean, best first; ``tau``
-    is Kendall's between the two orders, ``tau_p`` its exact one-sided p (None where means tie)."""
+    is Kendall's between the two orders, ``tau_p`` its exact one-sided p (None where means tie).
+    ``estimate`` is the number that a claim about a single number rests on."""
 
     claim: Claim
     verdict: Judgement
@@ -63,6 +65,7 @@ class ClaimVerdict:
     tau: float | None = None
     tau_p: float | None = None
     links: tuple[Link, ...] = ()
+    estimate: Estimate | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -79,6 +82,7 @@ class ClaimVerdict:
             "tau": self.tau,
             "tau_p": self.tau_p,
             "links": [link.to_json() for link in self.links],
+            "estimate": asdict(self.estimate) if self.estimate else None,
         }
 
 
@@ -88,7 +92,8 @@ def judge_all(spec: StudySpec, results: Results) -> tuple[ClaimVerdict, ...]:
 
 
 def judge(claim: Claim, spec: StudySpec, results: Results) -> ClaimVerdict:
-    """The verdict on one claim, from the confirm phase alone.
+    """The verdict on one claim, from the confirm phase alone; on one about largest stable learning
+    rates from all probes (see study.analysis.edge_claims).
 
     A ranking is judged by its links, the neighbours in the claimed order. A link is *reproduced*
     where the paired difference is above the claim's margin (paired t, two-sided 5 %) and
@@ -97,6 +102,9 @@ def judge(claim: Claim, spec: StudySpec, results: Results) -> ClaimVerdict:
     Holm's correction over the links, and else *undecided*. It is judged once, when every replicate
     of the claimed arms has ended: looking earlier and stopping at will would inflate the errors.
     """
+    if claim.metric == STABLE_LR:
+        verdict, reason, estimate = judge_edges(claim, spec, results)
+        return ClaimVerdict(claim, verdict, reason, estimate=estimate)
     if claim.ranking is None:
         return ClaimVerdict(claim, "undecided", f"Claims of the kind {claim.kind} are not judged yet")
     observed = ranking(spec, results, claim.metric)

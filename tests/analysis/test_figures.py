@@ -14,7 +14,9 @@ from study.analysis.ranking import ranking
 from study.spec import StudySpec
 from tests.analysis.planted import by_id, diverged, finished, planted_spec, scores, simulated, trial
 
-SPEC = planted_spec("relu", "elu", "tanh", trials=6, replicates=4)
+# A study that bisects has every figure.
+BISECTING = {"sampler": "bisect", "trials_per_arm": 6, "replicates": 4}
+SPEC = planted_spec("relu", "elu", "tanh", search=BISECTING)
 WHOLE = simulated(SPEC, {"relu": 0.4, "elu": 0.5, "tanh": 0.3})
 HOSTILE = "$x^2$ \\frac{} $$ \x1b[31m \u202e 漢字 \U0001f600 <script> _under_ 100% {braces}"
 
@@ -56,7 +58,7 @@ def test_nothing_is_drawn_of_no_results(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_hostile_names_are_drawn_as_text(name: str) -> None:
-    spec = planted_spec(HOSTILE, "elu", trials=2, replicates=2)
+    spec = planted_spec(HOSTILE, "elu", search=BISECTING)
     results = simulated(spec, {HOSTILE: 0.4, "elu": 0.5})
     drawing = draw(name, spec, results)
     assert drawing is not None

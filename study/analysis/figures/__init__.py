@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from study.analysis.figures.curves import draw_curves
+from study.analysis.figures.divergence import draw_divergence
 from study.analysis.figures.drawing import Drawing, Theme
 from study.analysis.figures.ranking import draw_ranking
 from study.analysis.figures.tuning import draw_tuning
@@ -18,6 +19,7 @@ Draw = Callable[[StudySpec, Results, Ranking, Theme], Drawing | None]
 
 # By the names of their files, in the order of the report.
 FIGURES: Mapping[str, Draw] = {
+    "divergence": draw_divergence,
     "ranking": draw_ranking,
     "curves": draw_curves,
     "tuning": draw_tuning,
