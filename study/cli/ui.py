@@ -43,6 +43,7 @@ def ui(port: int, root: Path, tracking_uri: str | None, open_browser: bool) -> N
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_tracking_uri(root)
     artifacts = server.local_store(uri)
     tracking.check(uri)
+    port = server.free_port(port)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:

@@ -28,7 +28,10 @@ def default_tracking_uri(root: Path) -> str:
 def check(uri: str) -> str | None:
     """First contact, before a study starts. TrackingError where ``uri`` cannot be meant; a line to
     show where a server is not there (yet): the study runs without it, and MLflow is caught up later."""
-    scheme = urlsplit(uri).scheme.partition("+")[0]
+    try:
+        scheme = urlsplit(uri).scheme.partition("+")[0]
+    except ValueError as error:
+        raise TrackingError(f"--tracking-uri: is not a URL ({error}); e.g. http://127.0.0.1:5000") from error
     if is_server(uri):
         return _check_server(uri)
     if scheme not in DATABASES:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from study.record import StudyRecord
+from study.record import StudyRecord, is_running
 from study.tracking import outbox
-from study.tracking.feeder import is_running
 from study.tracking.projection import STUDY, Run, projected
 from study.tracking.store import Store
 

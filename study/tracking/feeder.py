@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from study.errors import StudyError, TrackingError, one_line
-from study.record import StudyRecord
+from study.record import StudyRecord, is_running
 from study.tracking import outbox
 from study.tracking.projection import STUDY, Projection
-from study.tracking.store import Store
+from study.tracking.store import Store, load_mlflow
 
 # Events handed over between two notes of the position: enough that a backlog goes in few requests,
 # few enough that an interruption repeats little.
@@ -62,14 +62,33 @@ class Feed(AbstractContextManager["Feed"]):
     ) -> None:
         self._lock.release()
 
+    def drain(self) -> Synced:
+        """Hand over what is pending: events, then files. Where it fails it can be called again, and goes
+        on where it was."""
+        self._recover()
+        events = self._hand_over()
+        files = self._upload() if STUDY in self.store.runs else 0
+        self.store.describe()
+        self._in_doubt = False
+        return Synced(events, files)
+
+    def settle(self) -> None:
+        """The study is not running: end what MLflow still shows as running."""
+        self.projection.settle()
+        self._push()
+
     def _attach(self) -> None:
         """Make contact, then bring the projection to where the last hold left it."""
         self.store = Store(self.record, self.uri)
         self.cursor = outbox.load(self.record, self.uri)
+        self._in_doubt = False
+        self._begin()
+
+    def _begin(self) -> None:
         if self.cursor.runs > len(self.store.runs):
             # Somebody deleted runs, or the database: all over again.
             self.cursor = outbox.Cursor()
-        self.projection = Projection(self.record)
+        self.projection, self._folded = Projection(self.record), self.cursor.position
         for number, (event, position) in enumerate(outbox.events_from(self.record, 0)):
             if position > self.cursor.position:
                 break
@@ -78,29 +97,33 @@ class Feed(AbstractContextManager["Feed"]):
                 self.projection.handed_over()  # what is there already need not be kept
         self.projection.handed_over()
 
-    def drain(self) -> Synced:
-        """Hand over what is pending: events, then files."""
-        events = files = 0
-        while batch := list(islice(outbox.events_from(self.record, self.cursor.position), BATCH)):
-            for event, _ in batch:
-                self.projection.fold(event)
-            self._push()
-            self.cursor.position, self.cursor.runs = batch[-1][1], len(self.store.runs)
-            self._note()
-            events += len(batch)
-        if STUDY in self.store.runs:
-            files = self._upload()
-        return Synced(events, files)
+    def _recover(self) -> None:
+        """After a failure nobody knows which requests were carried out: look."""
+        if self._in_doubt:
+            self.store.look()
+            if self.cursor.runs > len(self.store.runs):
+                self._begin()
+        self._in_doubt = True
 
-    def settle(self) -> None:
-        """The study is not running: end what MLflow still shows as running."""
-        self.projection.settle()
-        self._push()
+    def _hand_over(self) -> int:
+        count = 0
+        while True:
+            self._push()
+            if self._folded != self.cursor.position:
+                self.cursor.position, self.cursor.runs = self._folded, len(self.store.runs)
+                self._note()
+            batch = list(islice(outbox.events_from(self.record, self._folded), BATCH))
+            if not batch:
+                return count
+            for event, position in batch:
+                self.projection.fold(event)
+                self._folded = position
+            count += len(batch)
 
     def _push(self) -> None:
-        for key in self.projection.changed:
+        for key in list(self.projection.changed):
             self.store.push(key, self.projection.runs[key])
-        self.projection.handed_over()
+            self.projection.handed_over(key)
 
     def _upload(self) -> int:
         sessions = self.projection.sessions
@@ -143,18 +166,6 @@ def sync(record: StudyRecord, uri: str) -> Synced:
     return done
 
 
-def is_running(record: StudyRecord) -> bool:
-    """Whether a driver holds the record's journal."""
-    lock = record.folder / ".lock"
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 class Feeder:
     """Feeds MLflow from a running study's journal, in a thread of its own. It never raises into the
     study and never holds it up; what a store that is away has missed stays pending in the journal.
@@ -164,7 +175,8 @@ class Feeder:
         feeder.pending                   # 0, or what ``study sync`` can bring in later
         feeder.trouble                   # None, or why
 
-    Start it when the libraries of the study are imported: MLflow's import runs in the thread.
+    MLflow is imported before the thread starts: two threads that import at once can find each other's
+    libraries half-made.
     """
 
     def __init__(
@@ -178,6 +190,7 @@ class Feeder:
         self._thread = threading.Thread(target=self._run, name="mlflow-feeder", daemon=True)
 
     def __enter__(self) -> Self:
+        load_mlflow()
         self._thread.start()
         return self
 
@@ -201,32 +214,28 @@ class Feeder:
     # -- in the thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        feed: Feed | None = None
-        failures, last = 0, False
-        while not last:
-            last = self._closing.is_set()
-            began = time.monotonic()
-            try:
-                if feed is None and outbox.identity(self.record):
-                    feed = Feed(self.record, self.uri).__enter__()
-                if feed is not None:
-                    feed.drain()
-                    if last:
-                        feed.settle()
-                failures, self.trouble = 0, None
-            except Exception as error:  # noqa: BLE001 the study goes on whatever happens here; told at its end
-                failures, self.trouble = failures + 1, self._told(error)
-                feed = self._let_go(feed)
-            # Never busy more than half of the time, however slow the store is.
-            took = time.monotonic() - began
-            wait = min(self.every_s * 2**failures, max(LONGEST_WAIT_S, self.every_s))
-            self._closing.wait(max(wait, took) if failures == 0 else wait)
-        self._let_go(feed)
-
-    @staticmethod
-    def _let_go(feed: Feed | None) -> None:
-        if feed is not None:
-            feed.__exit__(None, None, None)
+        with ExitStack() as held:
+            feed: Feed | None = None
+            failures, done, last = 0, 0, False
+            while not last:
+                last = self._closing.is_set()
+                began = time.monotonic()
+                try:
+                    if feed is None and outbox.identity(self.record):
+                        feed = held.enter_context(Feed(self.record, self.uri))
+                    if feed is not None:
+                        feed.drain()
+                        if last:
+                            feed.settle()
+                    failures, self.trouble = 0, None
+                except Exception as error:  # noqa: BLE001 the study goes on whatever happens; told at its end
+                    progress = feed.store.steps if feed else 0
+                    failures = 1 if progress > done else failures + 1
+                    done, self.trouble = progress, self._told(error)
+                # Never busy more than half of the time, however slow the store is.
+                took = time.monotonic() - began
+                backed_off = min(self.every_s * 2**failures, max(LONGEST_WAIT_S, self.every_s))
+                self._closing.wait(backed_off if failures else max(self.every_s, took))
 
     @staticmethod
     def _told(error: Exception) -> str:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from study.errors import RecordError, shorten
 from study.record import Event, StudyRecord, write_whole
 from study.tracking.addresses import redacted
+from study.tracking.projection import SILENT
 
 MARKED_BYTES = 4096
 
@@ -58,7 +59,8 @@ def save(record: StudyRecord, uri: str, cursor: Cursor) -> None:
 def pending(record: StudyRecord, uri: str) -> int:
     """How many journal events and files the store at ``uri`` has not been given yet."""
     cursor = load(record, uri)
-    return sum(1 for _ in events_from(record, cursor.position)) + len(pending_files(record, cursor))
+    events = sum(event["event"] not in SILENT for event, _ in events_from(record, cursor.position))
+    return events + len(pending_files(record, cursor))
 
 
 def pending_files(record: StudyRecord, cursor: Cursor) -> dict[str, str]:

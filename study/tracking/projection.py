@@ -15,7 +15,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from study.trial import STATUSES
 
 # The study's own run stands among the trials' under this name.
 STUDY = ""
+
+# Written when nobody feeds MLflow any more, and nothing in it is for MLflow.
+SILENT = ("ended",)
 
 # MLflow's limits, from mlflow/utils/validation.py.
 MAX_TAG, MAX_PARAM, MAX_KEY, MAX_NOTE = 8000, 6000, 250, 8000
@@ -54,8 +57,11 @@ class Run:
     def end(self, status: str, end_ms: int) -> None:
         self.status, self.end_ms = status, end_ms
 
-    def handed_over(self) -> None:
-        self.tags, self.params, self.points = {}, {}, []
+    def told(self, points: int, params: Container[str], tags: Container[str]) -> None:
+        """So many of the first points, and these parameters and tags, were handed over."""
+        del self.points[:points]
+        self.params = {key: value for key, value in self.params.items() if key not in params}
+        self.tags = {key: value for key, value in self.tags.items() if key not in tags}
 
 
 class Projection:
@@ -72,6 +78,8 @@ class Projection:
 
     def fold(self, event: Event) -> None:
         """Take in the journal's next event; one of a kind that is not known changes nothing."""
+        if event["event"] in SILENT:
+            return
         at = milliseconds(event["time"])
         if STUDY not in self.runs:
             self.runs[STUDY] = study_run(self.record, at)
@@ -105,10 +113,12 @@ class Projection:
                 run.end("FINISHED" if key == STUDY and self._finished else "KILLED", run.seen_ms)
                 self._change(key)
 
-    def handed_over(self) -> None:
-        for key in self.changed:
-            self.runs[key].handed_over()
-        self.changed = {}
+    def handed_over(self, key: str | None = None) -> None:
+        """A run's news (or everybody's) have reached MLflow."""
+        for each in list(self.changed) if key is None else [key]:
+            run = self.runs[each]
+            run.tags, run.params, run.points = {}, {}, []
+            del self.changed[each]
 
     # -- events ------------------------------------------------------------------------------------
 

@@ -8,8 +8,10 @@ lost can leave a second, empty run; the next time the runs are looked for it is 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ from study.tracking.views import experiment_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
     from mlflow.entities import Run as MlflowRun
 
 # At most this many in one request (mlflow/utils/validation.py).
@@ -61,11 +64,43 @@ class Store:
         """Make contact: find or make the study's experiment, and look for the record's runs. With
         ``look_only`` nothing is made or mended, and only ``found`` and ``points`` may be asked."""
         self.record, self.uri, self.identity = record, uri, identity(record)
-        quieten()
+        self.runs: dict[str, Known] = {}
+        self.steps = 0  # requests that went through
+        self._described = False
+        load_mlflow()
         with dressed(uri):
             self.client = connect(uri)
-            self.experiment_id = self._experiment(look_only)
-            self.runs = {} if look_only else self._find()
+            self.experiment = self._experiment(look_only)
+        if not look_only:
+            self.look()
+
+    def look(self) -> None:
+        """Learn which runs there are; of several for one trial the others are deleted."""
+        with dressed(self.uri):
+            best: dict[str, MlflowRun] = {}
+            for run in sorted(self._search(), key=standing):
+                if (other := best.get(self._key(run))) is not None:
+                    self.client.delete_run(other.info.run_id)
+                best[self._key(run)] = run
+            self.runs = {
+                key: Known(run.info.run_id, attempt_of(run), run.info.start_time, run.info.status)
+                for key, run in best.items()
+            }
+
+    def describe(self) -> None:
+        """Give the experiment its description and its views."""
+        if self._described:
+            return
+        there = self.experiment
+        with dressed(self.uri):
+            for key, value in experiment_tags(
+                self.record, there.experiment_id, there.creation_time or 0
+            ).items():
+                if there.tags.get(key) != value:
+                    self.client.set_experiment_tag(there.experiment_id, key, value)
+                    there.tags[key] = value
+                    self.steps += 1
+        self._described = True
 
     def push(self, key: str, run: Run) -> None:
         """Write what of a run was not handed over yet."""
@@ -76,6 +111,7 @@ class Store:
             if known is not None and (known.attempt, known.start_ms) != (run.attempt, run.start_ms):
                 # Of an attempt that was given up, or that a power cut took out of the journal.
                 self.client.delete_run(known.run_id)
+                self.steps += 1
                 known = None
             known = known or self._create(key, run)
             self._log(known.run_id, run)
@@ -85,11 +121,13 @@ class Store:
         """A text as an artifact of the study's run."""
         with dressed(self.uri):
             self.client.log_text(self.runs[STUDY].run_id, text, artifact)
+            self.steps += 1
 
     def log_file(self, path: Path, folder: str | None) -> None:
         """A file as an artifact of the study's run, at the top or in a folder there."""
         with dressed(self.uri):
             self.client.log_artifact(self.runs[STUDY].run_id, str(path), folder)
+            self.steps += 1
 
     def found(self) -> dict[str, list[MlflowRun]]:
         """The runs that MLflow holds of the record, by trial id."""
@@ -110,7 +148,7 @@ class Store:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _experiment(self, look_only: bool) -> str:
+    def _experiment(self, look_only: bool) -> Experiment:
         name = self.record.name
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "active":
@@ -124,31 +162,13 @@ class Store:
             location = artifact_location(self.record, self.uri)
             made = self.client.create_experiment(name, artifact_location=location)
             found = self.client.get_experiment(made)
-        wanted = (
-            {} if look_only else experiment_tags(self.record, found.experiment_id, found.creation_time or 0)
-        )
-        for key, value in wanted.items():
-            if found.tags.get(key) != value:
-                self.client.set_experiment_tag(found.experiment_id, key, value)
-        return str(found.experiment_id)
-
-    def _find(self) -> dict[str, Known]:
-        """The record's runs by trial id; of several for one trial the others are deleted."""
-        best: dict[str, MlflowRun] = {}
-        for run in sorted(self._search(), key=standing):
-            if (other := best.get(self._key(run))) is not None:
-                self.client.delete_run(other.info.run_id)
-            best[self._key(run)] = run
-        return {
-            key: Known(run.info.run_id, attempt_of(run), run.info.start_time, run.info.status)
-            for key, run in best.items()
-        }
+        return found
 
     def _search(self) -> Iterator[MlflowRun]:
         token = None
         while True:
             page = self.client.search_runs(
-                [self.experiment_id],
+                [self.experiment.experiment_id],
                 f"tags.`study.record` = '{self.identity}'",
                 max_results=1000,
                 page_token=token,
@@ -166,8 +186,9 @@ class Store:
         if key != STUDY:
             tags["mlflow.parentRunId"] = self.runs[STUDY].run_id
         made = self.client.create_run(
-            self.experiment_id, start_time=run.start_ms, tags=tags, run_name=run.name
+            self.experiment.experiment_id, start_time=run.start_ms, tags=tags, run_name=run.name
         )
+        self.steps += 1
         run.tags = {}
         known = self.runs[key] = Known(made.info.run_id, run.attempt, run.start_ms, made.info.status)
         return known
@@ -175,16 +196,19 @@ class Store:
     def _log(self, run_id: str, run: Run) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        points = iter([Metric(key, value, time_ms, step) for key, value, time_ms, step in run.points])
-        params = iter([Param(key, value) for key, value in run.params.items()])
-        tags = iter([RunTag(key, value) for key, value in run.tags.items()])
-        while True:
+        while run.points or run.params or run.tags:
             # A request holds at most 1,000 things in all.
-            some_params, some_tags = list(islice(params, MAX_WORDS)), list(islice(tags, MAX_WORDS))
-            some_points = list(islice(points, MAX_POINTS - len(some_params) - len(some_tags)))
-            if not (some_params or some_tags or some_points):
-                return
-            self.client.log_batch(run_id, some_points, some_params, some_tags)
+            params = dict(islice(run.params.items(), MAX_WORDS))
+            tags = dict(islice(run.tags.items(), MAX_WORDS))
+            points = run.points[: MAX_POINTS - len(params) - len(tags)]
+            self.client.log_batch(
+                run_id,
+                [Metric(key, value, time_ms, step) for key, value, time_ms, step in points],
+                [Param(key, value) for key, value in params.items()],
+                [RunTag(key, value) for key, value in tags.items()],
+            )
+            self.steps += 1
+            run.told(len(points), params, tags)
 
     def _end(self, key: str, known: Known, run: Run) -> None:
         if known.status == run.status:
@@ -196,6 +220,7 @@ class Store:
         else:
             return
         known.status = run.status
+        self.steps += 1
 
 
 def standing(run: MlflowRun) -> tuple[int, int, str]:
@@ -210,17 +235,8 @@ def attempt_of(run: MlflowRun) -> int:
 # -- the library -------------------------------------------------------------------------------------
 
 
-def connect(uri: str) -> MlflowClient:
-    """A client of the store at ``uri``; a database that is not there yet is made."""
-    from mlflow import MlflowClient
-
-    if path := sqlite_path(uri):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(uri)
-
-
-def quieten() -> None:
-    """Settings that must stand before MLflow is imported; with STUDY_DEBUG set it may talk."""
+def load_mlflow() -> None:
+    """Import MLflow (1.5 to 2 s the first time) with our settings; with STUDY_DEBUG set it may talk."""
     os.environ.update(SETTINGS)
     # MLflow 3.17 on SQLAlchemy 2.1, on import.
     warnings.filterwarnings("ignore", "The ``noload`` loader strategy", DeprecationWarning)
@@ -228,6 +244,17 @@ def quieten() -> None:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
+    # Its largest part, which a first contact would import otherwise.
+    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store at ``uri``; a database that is not there yet is made."""
+    from mlflow import MlflowClient
+
+    if path := sqlite_path(uri):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(uri)
 
 
 @contextmanager
@@ -244,14 +271,25 @@ def dressed(uri: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Why, in few words: the innermost cause that says something."""
+    """Why, in few words."""
     text = one_line(str(error))
-    if "Connection refused" in text or "Failed to establish" in text or "NewConnectionError" in text:
-        return "nobody answers there"
-    if "timed out" in text or "timeout exception" in text:
-        return "no answer within 10 seconds"
-    if "out-of-date database schema" in text:
-        return (
-            "the database is of another MLflow version; take a copy, then: mlflow db upgrade <database URI>"
-        )
+    if code := re.search(r"too many (\d{3}) error responses", text):
+        return f"it answers {code[1]}"
+    for sign, meaning in REASONS.items():
+        if sign in text:
+            return meaning
     return text[:200]
+
+
+REASONS = {
+    "Connection refused": "nobody answers there",
+    "NewConnectionError": "nobody answers there",
+    "NameResolutionError": "there is no such host",
+    "timed out": "no answer within 10 seconds",
+    "RemoteDisconnected": "the connection broke off",
+    "Connection reset": "the connection broke off",
+    "out-of-date database schema": (
+        "the database is of another MLflow version; take a copy of it, then: mlflow db upgrade sqlite:///FILE"
+    ),
+    "database is locked": "the database is locked by another process",
+}

@@ -11,14 +11,14 @@ import pytest
 from study.record import StudyRecord
 from study.tracking.addresses import default_tracking_uri
 from study.tracking.server import Server, mlflow_server
-from study.tracking.store import connect, quieten
+from study.tracking.store import connect, load_mlflow
 from tests.tracking.records import new_record, write_study
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables, made once: that takes a second."""
-    quieten()
+    load_mlflow()
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     connect(f"sqlite:///{path}")
     return path
