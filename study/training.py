@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +24,17 @@ from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
+from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.divergence import Monitor
 from study.seeding import derive_seed
 from study.space import Scalar
 from study.steps import Position, Trial, batches, differentiate, evaluate, update
 from study.trial import Row, TrialConfig, TrialResult, Verdict, finite_or_none
+
+# A Hessian-vector product costs about three gradients, so 20 of them on one batch as much as half a
+# hundred steps.
+CURVATURE_EXAMPLES = 128
 
 
 class Diverged(Exception):
@@ -63,6 +69,7 @@ def train(
     place = pick_device(device)
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
         trial = prepare(config, data, place)
+        curvature = initial_curvature(trial, config)
         saved = checkpoints.resume(trial) if checkpoints is not None else None
         curve: list[Row] = list(saved.curve) if saved else []
         started -= saved.seconds if saved else 0.0
@@ -93,6 +100,7 @@ def train(
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
                 "worst": {name: each.worst(data.test_labels) for name, each in METRICS.items()},
+                **curvature,
             },
             autopsy=found,
         )
@@ -129,6 +137,24 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Tria
         monitor=Monitor(),
         position=Position(torch.zeros(3, dtype=torch.float64, device=device)),
     )
+
+
+def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
+    """The Hessian's largest eigenvalue before the first step, over the first CURVATURE_EXAMPLES of the
+    evaluated training examples, in train mode and fp32; empty where the study does not ask for it.
+
+    Measured on a copy, with the global generator put back, so that the training stays what it is.
+    """
+    if config.index >= int(config.hyperparameters.get("training.curvature", 0)):
+        return {}
+    part = trial.parts["train_eval"]
+    index = part.index[:CURVATURE_EXAMPLES]
+    images, labels = part.pictures.normalised(part.pictures.images[index]), part.pictures.labels[index]
+    model = copy.deepcopy(trial.model).train()
+    with torch.random.fork_rng([trial.device] if trial.device.type == "cuda" else []):
+        loss = trial.loss(model(images), labels).mean()
+        found = largest_eigenvalue(loss, tuple(model.parameters()), seeded(config.seed, "curvature"))
+    return {"curvature": {"largest_eigenvalue": finite_or_none(found), "examples": len(index)}}
 
 
 def by_component(hyperparameters: Mapping[str, Scalar]) -> dict[str, dict[str, Any]]:

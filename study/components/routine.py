@@ -14,9 +14,11 @@ class Routine:
 
     ``precision`` auto is bf16 where the hardware has it natively, else fp32. ``evaluation_size`` is
     how many training examples, the same ones all along, are evaluated in eval mode after each epoch.
+    ``curvature`` is in how many of an arm's first trials the loss's curvature is measured at the start.
     """
 
     epochs: Annotated[int, Ge(1)]
     batch_size: Annotated[int, Ge(1)] = 128
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     evaluation_size: Annotated[int, Ge(1)] = 2000
+    curvature: Annotated[int, Ge(0)] = 0
