@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -145,6 +145,20 @@ def _suggest(trial: optuna.Trial, key: str, space: Distribution) -> Scalar:
             return value
 
 
+class Grid(GridSampler):
+    """Optuna's grid, which ends the study with its last point by Study.stop; that raises outside
+    Study.optimize. Here the conductor counts the trials, and a study asks for no more than there are."""
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        pass
+
+
 def _startup(spec: StudySpec) -> int:
     """Random trials before a model is fitted: Optuna's ten, or half the budget where that is less."""
     return max(1, min(10, spec.search.trials_per_arm // 2))
@@ -160,7 +174,7 @@ SAMPLERS: Registry[Sampler] = Registry(
         ),
         keeps_state=True,
     ),
-    grid=Sampler(lambda seed, spec, space: GridSampler(space.grid(), seed=seed), keeps_state=True),
+    grid=Sampler(lambda seed, spec, space: Grid(space.grid(), seed=seed), keeps_state=True),
     cmaes=Sampler(
         lambda seed, spec, space: CmaEsSampler(
             seed=seed, n_startup_trials=_startup(spec), warn_independent_sampling=False

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 
 import rich_click as click
-from click.exceptions import Abort, Exit, NoArgsIsHelpError
+from click.exceptions import Abort, Exit
 
 import study
 from study.errors import StudyError, StudyInterrupted, StudyUnfinished, one_line, shorten
@@ -79,9 +78,6 @@ def run(arguments: Sequence[str]) -> int:
         return outcome if isinstance(outcome, int) else OK
     except Exit as done:
         return done.exit_code
-    except NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return OK
     except click.ClickException as error:
         return _say(error, MISTAKE, debug, _usage(error))
     except StudyError as error:
@@ -92,9 +88,9 @@ def run(arguments: Sequence[str]) -> int:
         return _say(error, INTERRUPTED, debug, str(error))
     except (KeyboardInterrupt, Abort) as error:
         return _say(error, INTERRUPTED, debug, "interrupted; run the same command again to go on")
-    except BrokenPipeError:
-        # Whoever read our output has had enough (`study list | head`): not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # rich-click leaves so after the help of a group without a command, and where whoever read our
+        # output has had enough (`study list | head`). Neither is an error.
         return OK
 
 

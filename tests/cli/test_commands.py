@@ -1,0 +1,131 @@
+"""All commands alike: help with examples, nothing heavy loaded for it, strict JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import study as package
+from study.cli import COMMANDS
+from tests.cli.conftest import Command
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "sklearn", "matplotlib")
+DATA = ("list", "fetch", "check")
+
+# Every help in one process: what is printed and returned for each, and what was loaded in the end.
+HELPS = """
+import contextlib, io, json, sys
+from study.cli import COMMANDS, run
+helps = {}
+for words in ([], *([name] for name in COMMANDS), *(["data", name] for name in sys.argv[1].split())):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = run([*words, "--help"])
+    helps[" ".join(words)] = [code, out.getvalue()]
+loaded = [name for name in sys.argv[2].split() if name in sys.modules]
+print(json.dumps({"helps": helps, "loaded": loaded}))
+"""
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", HELPS, " ".join(DATA), " ".join(HEAVY)],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+@pytest.mark.parametrize("words", ["", *COMMANDS, *(f"data {name}" for name in DATA)])
+def test_help_ends_with_examples(words: str, helps: dict[str, Any]) -> None:
+    code, text = helps["helps"][words]
+    assert code == 0
+    assert f"Usage: study {words}".rstrip() in text
+    examples = text[text.index("Examples:") :]
+    assert f"study {words}".rstrip() in examples
+
+
+def test_help_lists_every_command(helps: dict[str, Any]) -> None:
+    text = helps["helps"][""][1]
+    assert all(f" {name} " in text for name in COMMANDS)
+
+
+def test_help_loads_nothing_heavy(helps: dict[str, Any]) -> None:
+    assert helps["loaded"] == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",)])
+def test_without_a_command_there_is_help(arguments: tuple[str, ...], study: Command) -> None:
+    said = study(*arguments)
+    assert said.code == 0
+    assert "Usage: study" in said.out
+    assert said.err == ""
+
+
+def test_the_version_is_that_of_the_package(study: Command) -> None:
+    said = study("--version")
+    assert (said.code, said.out) == (0, f"study, version {package.__version__}\n")
+
+
+def strictly(text: str) -> Any:
+    """The one JSON document that ``text`` is, without NaN and Infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("show", "cifar10-acts"),
+        ("show", "./mine.toml", "--profile", "small"),
+        ("check", "cifar10-joint"),
+        ("plan", "./mine.toml", "--no-measure"),
+        ("plan", "cifar10-acts", "--data-dir", "nowhere"),
+        ("status",),
+        ("doctor",),
+        ("data", "list"),
+    ],
+    ids=" ".join,
+)
+def test_json_is_one_strict_document_and_nothing_else(arguments: tuple[str, ...], study: Command) -> None:
+    said = study(*arguments, "--json")
+    assert said.code == 0
+    strictly(said.out)
+    assert said.err == ""
+
+
+def test_a_schema_is_one_strict_document(study: Command) -> None:
+    assert strictly(study("schema").out)["title"] == "A study file"
+
+
+def test_debug_is_taken_anywhere_and_kept_from_the_command(study: Command) -> None:
+    assert study("list", "--debug", "--json").code == 0
+    assert os.environ["STUDY_DEBUG"] == "1"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """As in `study list | head -1`: the pipe is closed before anything is written."""
+    command = [sys.executable, "-m", "study", "list"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0

@@ -1,0 +1,70 @@
+"""`study plan`: what a study will ask for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Command
+from tests.good_study import LR, WIDER_LR, changed
+
+QUICK = (
+    *("--set", "fixed.dataset.train_size=128", "--set", "fixed.training.batch_size=16"),
+    *("--set", "fixed.model.width=0.0625"),
+)
+
+
+def test_a_plan_counts_arms_and_trials(study: Command) -> None:
+    plan = json.loads(study("plan", "./mine.toml", "--no-measure", "--json").out)
+    assert (plan["trials_per_arm"], plan["replicates"], plan["trials"]) == (4, 3, 28)
+    assert plan["time"] is None
+    assert plan["arms"][0] == {
+        "arm": "relu+bn",
+        "tuned": ["optimizer.lr in [0.0001, 1] (log)", "optimizer.weight_decay in [1e-06, 0.01] (log)"],
+    }
+
+
+def test_a_plan_is_readable(study: Command) -> None:
+    lines = study("plan", "./mine.toml", "--no-measure", "--max-concurrent", "3").out.splitlines()
+    assert lines[0].startswith("mine@")
+    assert lines[1] == "4 arms x (4 tpe trials + 3 replicates) = 28 trials, 3 at once"
+    assert lines[2].startswith("  relu+bn: tunes optimizer.lr in [0.0001, 1] (log); optimizer.weight_decay")
+
+
+def test_concurrency_is_the_option_s_then_the_file_s(study: Command) -> None:
+    words = ("plan", "./mine.toml", "--no-measure", "--json", "--set", "resources.max_concurrent=5")
+    assert json.loads(study(*words).out)["concurrent"] == 5
+    assert json.loads(study(*words, "--max-concurrent", "2").out)["concurrent"] == 2
+
+
+def test_a_plan_measures_each_arm(study: Command) -> None:
+    said = study(
+        "plan", "./mine.toml", *QUICK, "--set", "scientific.activation.name=['relu','elu']", "--json"
+    )
+    time = json.loads(said.out)["time"]
+    assert time["measured"] is True
+    assert set(time["arms"]) == {"relu+bn", "relu", "elu+bn", "elu"}
+    assert all(arm["training_images_per_second"] > 0 for arm in time["arms"].values())
+    assert time["study_s"] >= 0
+
+
+def test_a_plan_without_data_says_why_there_is_no_time(study: Command) -> None:
+    said = study("plan", "cifar10-acts", "--data-dir", "nowhere")
+    assert said.code == 0
+    last = said.out.splitlines()[-1]
+    assert last.startswith("no estimate of time: cifar10 was not found in ")
+    assert "study data fetch cifar10" in last
+
+
+def test_a_plan_whose_warm_up_diverges_says_so(study: Command, folder: Path) -> None:
+    (folder / "mine.toml").write_text(
+        changed((LR, "optimizer.lr = [1e30]"), (WIDER_LR, "")), encoding="utf-8"
+    )
+    said = study("plan", "./mine.toml", *QUICK)
+    assert said.code == 0
+    assert said.out.splitlines()[-1].startswith("no estimate of time: mine: the warm-up of arm relu")
+
+
+def test_planning_makes_no_folder(study: Command, folder: Path) -> None:
+    study("plan", "./mine.toml", "--no-measure")
+    assert [path.name for path in folder.iterdir()] == ["mine.toml"]

@@ -1,0 +1,181 @@
+"""A study against the tables: what is right passes, in every arm, quickly, and without any data."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from study.check import MAX_COMBINATIONS, argument_types, check, required_arguments, worst_value
+from study.components.activations import ACTIVATIONS
+from study.components.datasets import DATASETS
+from study.components.metrics import METRICS
+from study.components.optimizers import OPTIMIZERS
+from study.components.schedules import SCHEDULES
+from study.errors import StudyFileError
+from study.space import Scalar
+from study.spec import SAMPLERS
+from tests.good_study import CLAIM, DECAY, LR, WIDER_LR, changed, spec_of, spec_with
+
+
+def test_a_good_study_is_right() -> None:
+    check(spec_of())
+
+
+@pytest.mark.parametrize(
+    ("section", "argument", "name"),
+    [
+        *(("activation", "name", name) for name in ACTIVATIONS),
+        *(("schedule", "name", name) for name in SCHEDULES),
+        *(("dataset", "name", name) for name in DATASETS),
+    ],
+)
+def test_every_entry_of_every_table_can_be_named(section: str, argument: str, name: str) -> None:
+    check(spec_of(changed((CLAIM, "")), f'fixed.{section}.{argument}="{name}"'))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_can_be_named(name: str) -> None:
+    check(spec_with(('name = "sgd", momentum = 0.9', f'name = "{name}"')))
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("grid", "bisect")])
+def test_every_sampler_can_be_named(sampler: str) -> None:
+    check(spec_with(('"tpe"', f'"{sampler}"')))
+
+
+def test_a_grid_is_right_where_every_range_says_how_many_points() -> None:
+    grid = changed(
+        ('"tpe"', '"grid"'),
+        (LR, LR.replace("true", "true, points = 4")),
+        (DECAY, "optimizer.weight_decay = [0.0, 1e-4]"),
+        (WIDER_LR, WIDER_LR.replace("true", "true, points = 4")),
+        ("trials_per_arm = 4", "trials_per_arm = 8"),
+    )
+    check(spec_of(grid))
+    with pytest.raises(StudyFileError, match="must not exceed the 8 points of the grid"):
+        check(spec_of(grid, "search.trials_per_arm=9"))
+
+
+def test_nothing_to_tune_is_right_with_one_trial() -> None:
+    check(
+        spec_of(
+            changed((LR, ""), (DECAY, ""), (WIDER_LR, ""), ("momentum", "lr = 0.1, momentum")),
+            "search.trials_per_arm=1",
+        )
+    )
+
+
+def test_a_mistake_in_the_last_arm_is_found() -> None:
+    with pytest.raises(StudyFileError, match=r"^mine\.toml: optimizer \(arm elu\+nesterov\): nesterov needs"):
+        check(
+            spec_with(
+                ("model.batch_norm = [true, false]", "optimizer.nesterov = [false, true]"),
+                ("momentum = 0.9", "momentum = 0.0"),
+                ("[scientific]\n", '[scientific]\narms = ["relu", "elu", "elu+nesterov"]\n'),
+                (f'[conditional."model.batch_norm=true"]\n{WIDER_LR}', ""),
+                (CLAIM, ""),
+            )
+        )
+
+
+def test_a_mistake_at_the_far_end_of_a_range_is_found() -> None:
+    with pytest.raises(StudyFileError, match=r"nuisance\.optimizer\.momentum: must be below 1, not 1\.5"):
+        check(
+            spec_with(
+                ("momentum = 0.9", "dampening = 0.0"),
+                (DECAY, "optimizer.momentum = { low = 0.0, high = 1.5 }"),
+            )
+        )
+
+
+def test_a_mistake_under_a_condition_of_the_trial_is_found() -> None:
+    conditional = '[conditional."optimizer.name=adam"]\noptimizer.momentum = [0.5]'
+    joint = changed(
+        (DECAY, f'optimizer.name = ["sgd", "adam"]\n{conditional}'),
+        ('name = "sgd", momentum = 0.9', "weight_decay = 0.0"),
+    )
+    place = r'conditional\."optimizer\.name=adam"\.optimizer\.momentum: optimizer adam has no argument'
+    with pytest.raises(StudyFileError, match=place):
+        check(spec_of(joint))
+
+
+def test_a_combination_that_a_trial_could_draw_is_found() -> None:
+    drawn = changed(
+        ("momentum = 0.9", "nesterov = true"), (DECAY, "optimizer.momentum = { low = 0.0, high = 0.9 }")
+    )
+    with pytest.raises(StudyFileError, match="nesterov needs momentum above 0"):
+        check(spec_of(drawn))
+
+
+def test_a_switch_is_not_mistaken_for_the_number_one() -> None:
+    with pytest.raises(StudyFileError, match=r"scientific\.model\.batch_norm: must be true or false, not 1"):
+        check(spec_with(("[true, false]", "[true, 1]"), (CLAIM, "")))
+
+
+def test_a_line_names_the_place_it_is_given() -> None:
+    with pytest.raises(StudyFileError, match=r"^mine\.toml \(profile small\): fixed\.model\.width: "):
+        check(spec_with(("width = 0.125", "width = 0.0")), "mine.toml (profile small)")
+
+
+def test_no_data_is_needed() -> None:
+    check(spec_of(changed((CLAIM, "")), "fixed.dataset.name=cifar10", "fixed.dataset.train_size=45000"))
+
+
+def test_a_thousand_arms_are_checked_in_seconds() -> None:
+    many = spec_with(
+        (CLAIM, ""),
+        ('["relu", "elu"]', str(sorted(set(ACTIVATIONS) - {"crelu", "selu"}))),
+        ("[scientific]\n", f"[scientific]\ntraining.batch_size = {list(range(1, 63))}\n"),
+        (", batch_size = 64", ""),
+        (
+            DECAY,
+            f"optimizer.weight_decay = {{ low = 0.0, high = 0.1 }}\noptimizer.name = {sorted(OPTIMIZERS)}",
+        ),
+        ('name = "sgd", momentum = 0.9', ""),
+    )
+    assert len(many.arms()) == 992
+    began = time.process_time()
+    check(many)
+    assert time.process_time() - began < 20, "seconds of processor time"
+
+
+def test_a_space_of_a_million_combinations_is_checked_in_seconds() -> None:
+    choices = [round(0.0001 * step, 4) for step in range(1, 1001)]
+    wide = spec_with(
+        (LR, f"optimizer.lr = {choices}"),
+        (DECAY, f"optimizer.weight_decay = {choices}\noptimizer.dampening = {choices}"),
+    )
+    assert len(choices) ** 3 > MAX_COMBINATIONS
+    began = time.process_time()
+    check(wide)
+    assert time.process_time() - began < 10, "seconds of processor time"
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes", "value"),
+    [
+        ("val_accuracy", 10, 0.1),
+        ("val_error", 10, 0.9),
+        ("val_loss", 10, math.log(10)),
+        ("val_accuracy", 100, 0.01),
+    ],
+)
+def test_a_trial_that_learned_nothing_scores_as_the_best_constant(
+    metric: str, classes: int, value: float
+) -> None:
+    assert worst_value(metric, classes) == pytest.approx(value)
+
+
+def test_the_worst_is_finite_for_every_metric() -> None:
+    assert all(math.isfinite(worst_value(f"val_{name}", 10)) for name in METRICS)
+
+
+def build(positional: int, *, rate: float, switch: bool = False, **rest: Scalar) -> None:
+    """Stands for an entry of a table."""
+
+
+def test_hyperparameters_are_the_keyword_only_parameters() -> None:
+    assert set(argument_types(build)) == {"rate", "switch"}
+    assert required_arguments(build) == {"rate"}

@@ -1,0 +1,43 @@
+"""The estimate of a study's time: measured on a few steps, scaled to the whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from study.cli.trial import example
+from study.components.datasets import LoadedData, load_dataset
+from study.errors import StudyError
+from study.planning import Speed, measure, study_seconds
+from tests.good_study import LR, WIDER_LR, spec_of, spec_with
+
+
+@pytest.fixture(scope="module")
+def digits() -> LoadedData:
+    return load_dataset("digits", None)
+
+
+def test_a_warm_up_measures_training_evaluation_and_a_whole_trial(digits: LoadedData) -> None:
+    spec = spec_of()
+    arm = spec.arms()[0]
+    speed = measure(spec, arm, example(spec, arm, 0), digits)
+    assert speed.arm == "relu+bn"
+    assert speed.training > 0
+    assert speed.evaluation > 0
+    # 2 epochs of 1,000 images, each evaluated on 1,000 training and 143 validation images.
+    expected = 2 * (1000 / speed.training + 1143 / speed.evaluation)
+    assert speed.trial_s == pytest.approx(expected)
+
+
+def test_a_warm_up_that_diverges_is_the_user_s_to_know(digits: LoadedData) -> None:
+    spec = spec_with((LR, "optimizer.lr = [1e30]"), (WIDER_LR, ""))
+    arm = spec.arms()[1]
+    with pytest.raises(StudyError, match=r"mine: the warm-up of arm relu diverged .*optimizer\.lr"):
+        measure(spec, arm, example(spec, arm, 0), digits)
+
+
+def test_a_study_takes_its_trials_times_their_time_over_the_slots() -> None:
+    speeds = [Speed("relu", 1000.0, 2000.0, trial_s=10.0), Speed("elu", 1000.0, 1000.0, trial_s=20.0)]
+    # 4 + 3 trials of either, and 3 replicates scored on 360 test images.
+    expected = 7 * (10 + 20) + 3 * (360 / 2000 + 360 / 1000)
+    assert study_seconds(spec_of(), speeds, 360, 1) == pytest.approx(expected)
+    assert study_seconds(spec_of(), speeds, 360, 2) == pytest.approx(expected / 2)
