@@ -99,7 +99,7 @@ def train(
             environment={
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
-                "worst": {name: each.worst(data.test_labels) for name, each in METRICS.items()},
+                "worst": {name: each.worst(data.train_labels) for name, each in METRICS.items()},
                 **curvature,
             },
             autopsy=found,

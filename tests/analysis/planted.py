@@ -44,6 +44,13 @@ def planted_spec(
     return studyfile.validate(table, "planted", "planted.toml")
 
 
+def renamed(spec: StudySpec, name: str) -> StudySpec:
+    """The study with its first arm called ``name``, which reading a study file would refuse: what comes
+    after it must not rely on that."""
+    _, *others = spec.scientific["activation"]["name"]
+    return spec.model_copy(update={"scientific": {"activation": {"name": [name, *others]}}})
+
+
 def claim(*arms: str, metric: str = "test_accuracy", margin: float = 0.0) -> dict[str, Any]:
     return {"source": "L1", "metric": metric, "ranking": list(arms), "margin": margin}
 

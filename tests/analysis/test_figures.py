@@ -12,7 +12,7 @@ from study.analysis.figures.drawing import LIGHT, THEMES, Drawing, Theme, plain,
 from study.analysis.outcomes import Results
 from study.analysis.ranking import ranking
 from study.spec import StudySpec
-from tests.analysis.planted import by_id, diverged, finished, planted_spec, scores, simulated, trial
+from tests.analysis.planted import by_id, diverged, finished, planted_spec, renamed, scores, simulated, trial
 
 # A study that bisects has every figure.
 BISECTING = {"sampler": "bisect", "trials_per_arm": 6, "replicates": 4}
@@ -58,7 +58,7 @@ def test_nothing_is_drawn_of_no_results(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_hostile_names_are_drawn_as_text(name: str) -> None:
-    spec = planted_spec(HOSTILE, "elu", search=BISECTING)
+    spec = renamed(planted_spec("relu", "elu", search=BISECTING), HOSTILE)
     results = simulated(spec, {HOSTILE: 0.4, "elu": 0.5})
     drawing = draw(name, spec, results)
     assert drawing is not None

@@ -106,15 +106,15 @@ def numbers(record: StudyRecord) -> dict[str, Any]:
     }
 
 
-def wait_for(root: Path, ended: int, seconds: float = 90) -> None:
-    """Wait until the running study has so many results."""
+def wait_for(root: Path, event: str, number: int, seconds: float = 90) -> None:
+    """Wait until the running study's journal has so many events of a kind."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         journals = list(root.glob("mine/*/journal.jsonl"))
-        if journals and journals[0].read_text(encoding="utf-8").count('"event":"result"') >= ended:
+        if journals and journals[0].read_text(encoding="utf-8").count(f'"event":"{event}"') >= number:
             return
         time.sleep(0.05)
-    raise AssertionError(f"no {ended} results within {seconds} s")
+    raise AssertionError(f"no {number} events {event} within {seconds} s")
 
 
 def test_a_users_own_study_runs_from_a_wheel_in_an_empty_folder(start: Start, tmp_path: Path) -> None:
@@ -143,14 +143,14 @@ def test_a_study_interrupted_and_killed_ends_like_an_undisturbed_one(start: Star
     assert code == 0, err
 
     process = start("run", "../files/mine.toml", "--max-concurrent", "1")
-    wait_for(tmp_path / "runs", ended=2)
+    wait_for(tmp_path / "runs", "result", 2)
     process.send_signal(signal.SIGINT)
     code, _, err = end(process)
     assert code == 130
     assert "trials are missing; run the same command again to go on" in err.splitlines()[-1]
 
     process = start("run", "../files/mine.toml", "--max-concurrent", "1")
-    wait_for(tmp_path / "runs", ended=7)
+    wait_for(tmp_path / "runs", "result", 7)
     process.kill()
     assert end(process)[0] == -signal.SIGKILL
 
@@ -165,11 +165,11 @@ def test_a_study_interrupted_and_killed_ends_like_an_undisturbed_one(start: Star
 
 def test_a_killed_worker_costs_its_trial_a_new_attempt_and_nothing_else(start: Start, tmp_path: Path) -> None:
     process = start("run", "../files/mine.toml", "--set", "fixed.training.epochs=60")
-    wait_for(tmp_path / "runs", ended=1)
+    wait_for(tmp_path / "runs", "epoch", 10)  # the first two trials are under way
     workers = [
         child
         for child in psutil.Process(process.pid).children(recursive=True)
-        if "run_trial" in " ".join(child.cmdline()) or "ImplicitFunc" in " ".join(child.cmdline())
+        if "ImplicitFunc.train" in " ".join(child.cmdline())
     ]
     workers[0].kill()
     code, _, err = end(process)
@@ -193,7 +193,7 @@ def test_a_time_budget_ends_a_run_that_can_go_on(start: Start) -> None:
 
 def test_a_second_driver_of_the_same_study_is_turned_away(start: Start, tmp_path: Path) -> None:
     first = start("run", "../files/mine.toml")
-    wait_for(tmp_path / "runs", ended=1)
+    wait_for(tmp_path / "runs", "result", 1)
     code, _, err = end(start("run", "../files/mine.toml"))
     assert code == 2
     assert "is running in another process" in err.splitlines()[-1]
