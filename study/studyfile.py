@@ -67,7 +67,8 @@ def load(name_or_file: str, profile: str | None = None, overrides: Iterable[str]
 def place(path: Path, profile: str | None = None, overrides: Iterable[str] = ()) -> str:
     """What a message calls a resolved study: ``mine.toml (profile small) (--set search.seed=3)``."""
     named = [path.name, *([f"(profile {profile})"] if profile else [])]
-    return " ".join([*named, *(f"({_as_given(override)})" for override in overrides)])
+    given = [f"({_as_given(override)})" for override in overrides]
+    return " ".join([*named, *(given if len(given) <= 3 else [f"({len(given)} overrides by --set)"])])
 
 
 def _as_given(override: str) -> str:

@@ -56,6 +56,12 @@ def test_a_place_names_profile_and_overrides() -> None:
     assert place == "mine.toml (profile small) (--set search.seed=1) (--set x.y=2)"
 
 
+def test_a_place_does_not_hide_the_key_behind_many_overrides() -> None:
+    overrides = [f"fixed.model.k{number}=1" for number in range(50)]
+    with pytest.raises(StudyFileError, match=r"^mine\.toml \(51 overrides by --set\): fixed\.model\.width: "):
+        spec_of(GOOD, *overrides, "fixed.model.width=[1]")
+
+
 @pytest.mark.parametrize("name", ["a", "A9", "_x", "cifar10-acts", "a.b+c_d-e", "x" * 64])
 def test_a_name_has_letters_digits_and_a_few_signs(name: str) -> None:
     assert studyfile.NAME.match(name)
