@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ class TrainingPart:
     def examples(self) -> int:
         return len(self.index)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Batches, and so optimizer steps, an epoch."""
         return len(cuts(self.examples, self.batch_size))
