@@ -13,28 +13,15 @@ I8  what went wrong can be seen in the record
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 from study import tracking
 from study.check import worst_value
 from study.components.datasets import DATASETS
 from study.conductor import ArmProgress, Conductor
 from study.errors import RecordError, StudyError, TrackingError, one_line
-from study.record import FROM_THE_START, Event, JournalWriter, StudyRecord, checkpoint_folder, is_running
-from study.trial import PHASES, Row, TrialConfig
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A promise that was broken: which one, what for, and what was found."""
-
-    invariant: str
-    says: str
-    trial: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.invariant}  {self.trial + ': ' if self.trial else ''}{self.says}"
+from study.ledger import Ledger, Violation
+from study.record import FROM_THE_START, JournalWriter, StudyRecord, checkpoint_folder, is_running
+from study.trial import PHASES
 
 
 def audit(record: StudyRecord, tracking_uri: str | None = None) -> list[Violation]:
@@ -49,154 +36,39 @@ def audit(record: StudyRecord, tracking_uri: str | None = None) -> list[Violatio
             ledger.take(event)
     except RecordError as error:
         return [Violation("I2", str(error))]
-    found = [*ledger.violations, *_whole(ledger), *_seeds(ledger), *_work_lost(ledger), *_silent(ledger)]
-    found += _samplers(record, ledger)
+    found = ledger.violations + [
+        violation
+        for rule in (_numbered, _whole, _seeds, _one_data_set, _work_lost, _silent)
+        for violation in rule(ledger)
+    ]
+    found += _of_no_arm(record, ledger)
+    if not any(violation.invariant in ("I1", "I2") for violation in found):
+        found += _made_anew(record, ledger)
     found += _left_behind(record, ledger)
     if tracking_uri is not None:
         found += _mlflow(record, tracking_uri)
     return sorted(found, key=lambda violation: violation.invariant)
 
 
-# -- the journal, event by event ---------------------------------------------------------------------
-
-
-@dataclass
-class Attempt:
-    """One attempt at a trial: the epoch it went on from, its rows, its last checkpoint, its end."""
-
-    number: int
-    resumed: int = 0
-    rows: list[Row] = field(default_factory=list)
-    saved: int = 0
-    result: dict[str, Any] | None = None
-
-    @property
-    def failed(self) -> bool:
-        return self.result is not None and self.result["verdict"]["status"] == "failed"
-
-
-@dataclass
-class Account:
-    """All that the journal says of one trial."""
-
-    config: TrialConfig
-    attempts: list[Attempt] = field(default_factory=list)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended for good: a failed trial is tried again."""
-        return any(attempt.result is not None and not attempt.failed for attempt in self.attempts)
-
-
-@dataclass
-class Ledger:
-    """The journal's events as accounts; what contradicts what stood before is a violation."""
-
-    accounts: dict[str, Account] = field(default_factory=dict)
-    violations: list[Violation] = field(default_factory=list)
-    faults: set[str] = field(default_factory=set)
-    sessions: int = 0
-    since: float = 0.0
-    silent: list[int] = field(default_factory=list)
-    finished: bool = False
-    _open: bool = False
-
-    def take(self, event: Event) -> None:
-        """Take in the next event. One of a kind that is not known says nothing here."""
-        entry = {
-            "session": self._session,
-            "ended": self._session_ended,
-            "fault": self._fault,
-            "asked": self._asked,
-            "started": self._started,
-            "epoch": self._epoch,
-            "result": self._result,
-            "finished": self._finished,
-        }.get(event.get("event", ""))
-        try:
-            if entry is not None:
-                entry(event)
-        except (KeyError, TypeError, ValueError) as error:
-            self._broken("I2", f"its event {event.get('event')} is not whole ({one_line(str(error))})", event)
-
-    def _broken(self, invariant: str, says: str, event: Event) -> None:
-        self.violations.append(Violation(invariant, says, event.get("trial")))
-
-    def _session(self, event: Event) -> None:
-        if self._open:
-            self.silent.append(self.sessions)
-        self.sessions += 1
-        self.since = float(event["time"])
-        self._open = event.get("format", 1) >= 2
-
-    def _session_ended(self, event: Event) -> None:
-        self._open = False
-
-    def _fault(self, event: Event) -> None:
-        self.faults.add(event.get("trial", ""))
-        if "trial" not in event:
-            self._open = False
-
-    def _finished(self, event: Event) -> None:
-        self.finished = True
-
-    def _asked(self, event: Event) -> None:
-        config = TrialConfig.from_json(event["config"])
-        if config.id != event["trial"]:
-            self._broken("I1", f"was asked for as {config.id}", event)
-        if event["trial"] in self.accounts:
-            self._broken("I1", "was asked for twice", event)
-        else:
-            self.accounts[event["trial"]] = Account(config)
-
-    def _account(self, event: Event, did: str) -> Account | None:
-        account = self.accounts.get(event["trial"])
-        if account is None:
-            self._broken("I1", f"{did}, and was never asked for", event)
-        elif account.ended:
-            self._broken("I1", f"{did} after it had ended", event)
-        else:
-            return account
-        return None
-
-    def _started(self, event: Event) -> None:
-        if account := self._account(event, "was started"):
-            last = account.attempts[-1].number if account.attempts else 0
-            if event["attempt"] <= last:
-                self._broken("I2", f"its attempt {event['attempt']} follows attempt {last}", event)
-            account.attempts.append(Attempt(event["attempt"], event.get("epoch", 0)))
-
-    def _epoch(self, event: Event) -> None:
-        account = self._account(event, "has an epoch")
-        attempt = account.attempts[-1] if account and account.attempts else None
-        if account is None:
-            return
-        if attempt is None or attempt.number != event["attempt"] or attempt.result is not None:
-            self._broken("I2", f"has an epoch of attempt {event['attempt']}, which was not under way", event)
-            return
-        epoch, expected = event["row"]["epoch"], len(attempt.rows) + 1
-        if epoch != expected:
-            self._broken(
-                "I2", f"epoch {epoch} stands where {expected} should, in attempt {attempt.number}", event
-            )
-        attempt.rows.append(event["row"])
-        if event.get("saved"):
-            attempt.saved = epoch
-
-    def _result(self, event: Event) -> None:
-        account = self._account(event, "ended")
-        if account is None:
-            return
-        if not account.attempts:  # its worker died before it could say that it had begun
-            account.attempts.append(Attempt(event["attempt"]))
-        attempt = account.attempts[-1]
-        if attempt.number != event["attempt"]:
-            self._broken("I2", f"ended in attempt {event['attempt']} of {attempt.number}", event)
-        attempt.result = event["result"]
-        str(attempt.result["verdict"]["status"])
-
-
 # -- what the accounts must add up to ----------------------------------------------------------------
+
+
+def _of_no_arm(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
+    known = {arm.name for arm in record.spec.arms()}
+    for trial, account in ledger.accounts.items():
+        if account.config.arm not in known:
+            yield Violation("I1", "is of an arm that the study does not have", trial)
+
+
+def _numbered(ledger: Ledger) -> Iterator[Violation]:
+    """In every arm and phase the trials are numbered from 0 without a gap."""
+    numbers: dict[tuple[str, str], set[int]] = {}
+    for account in ledger.accounts.values():
+        config = account.config
+        numbers.setdefault((config.arm, config.phase), set()).add(config.index)
+    for (arm, phase), found in numbers.items():
+        if found != set(range(len(found))):
+            yield Violation("I1", f"{arm}: the trials to {phase} are numbered with a gap: {sorted(found)}")
 
 
 def _whole(ledger: Ledger) -> Iterator[Violation]:
@@ -227,6 +99,16 @@ def _seeds(ledger: Ledger) -> Iterator[Violation]:
             yield Violation("I5", "has the seed of a trial of another number", trial)
 
 
+def _one_data_set(ledger: Ledger) -> Iterator[Violation]:
+    """What is ranked together was trained on the same images."""
+    first: dict[str, str] = {}
+    for trial, account in ledger.accounts.items():
+        for attempt in account.attempts:
+            data = ((attempt.result or {}).get("environment") or {}).get("data")
+            if data and data != first.setdefault("", data):
+                yield Violation("I5", "was trained on other data than the first trial that ended", trial)
+
+
 def _work_lost(ledger: Ledger) -> Iterator[Violation]:
     """An attempt goes on from the last checkpoint before it, unless a fault says why it cannot."""
     for trial, account in ledger.accounts.items():
@@ -252,24 +134,18 @@ def _silent(ledger: Ledger) -> Iterator[Violation]:
 # -- what can be made anew from the record -----------------------------------------------------------
 
 
-def _samplers(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
+def _made_anew(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
     """Replay the record as a driver would that takes the study up again."""
-    spec = record.spec
-    arms = {arm.name: arm for arm in spec.arms()}
-    strange = [trial for trial, account in ledger.accounts.items() if account.config.arm not in arms]
-    for trial in strange:
-        yield Violation("I1", "is of an arm that the study does not have", trial)
-    if strange:
-        return
     try:
         conductor = Conductor(record, JournalWriter(record), worst=_worst(record))
-    except StudyError as error:
-        yield Violation("I3", f"the samplers cannot be made anew: {one_line(str(error))}")
+    except (StudyError, LookupError, ValueError, TypeError) as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        yield Violation("I3", f"the samplers cannot be made anew from what the record has ({reason})")
         return
     yield from _plan(conductor, ledger)
     for name, progress in conductor.arms.items():
         yield from _told(conductor, name, progress)
-        yield from _confirmed(name, progress)
+        yield from _confirmed(name, progress, ledger)
 
 
 def _worst(record: StudyRecord) -> float:
@@ -279,7 +155,7 @@ def _worst(record: StudyRecord) -> float:
 
 
 def _plan(conductor: Conductor, ledger: Ledger) -> Iterator[Violation]:
-    """A finished study misses nothing; in every arm and phase the trials are numbered without a gap."""
+    """A finished study misses nothing, and none has more trials than planned."""
     failed = sum(
         not account.ended and bool(account.attempts) and account.attempts[-1].failed
         for account in ledger.accounts.values()
@@ -289,9 +165,7 @@ def _plan(conductor: Conductor, ledger: Ledger) -> Iterator[Violation]:
     for name, progress in conductor.arms.items():
         most = {"tune": conductor.spec.search.trials_per_arm, "confirm": conductor.spec.search.replicates}
         for phase in PHASES:
-            numbers = sorted(progress.asked[phase])
-            if numbers != list(range(len(numbers))):
-                yield Violation("I1", f"{name}: the trials to {phase} are numbered with a gap: {numbers}")
+            numbers = progress.asked[phase]
             if len(numbers) > most[phase]:
                 yield Violation("I1", f"{name}: {len(numbers)} trials to {phase}, {most[phase]} are planned")
 
@@ -306,22 +180,38 @@ def _told(conductor: Conductor, arm: str, progress: ArmProgress) -> Iterator[Vio
         trial, (state, value) = f"{arm}/tune/{index}", states.get(index, ("nothing", None))
         result = progress.ended["tune"].get(index)
         if result is None:
-            expected = state == "RUNNING"
+            expected = state.lower() == "running"
         elif result.verdict.status == "ok":
-            expected = (state, value) == ("COMPLETE", result.metrics.get(metric))
+            expected = (state, value) == ("COMPLETE", result.metrics.get(metric)) or state == "ok"
         else:
-            expected = state == "PRUNED" or (state, value) == ("COMPLETE", conductor.worst)
+            as_worst = (state, value) == ("COMPLETE", conductor.worst)
+            expected = as_worst or state in ("PRUNED", result.verdict.status)
         if not expected:
             verdict = "no end" if result is None else f"{result.verdict} {result.metrics.get(metric, '')}"
             yield Violation("I3", f"the sampler has {state} {value}, the record {verdict.strip()}", trial)
 
 
-def _confirmed(arm: str, progress: ArmProgress) -> Iterator[Violation]:
-    """Every replicate has the hyperparameters of the arm's best tuning trial."""
-    for index, config in sorted(progress.asked["confirm"].items()):
-        if progress.best and config.hyperparameters != progress.best.config.hyperparameters:
-            best = progress.best.config.id
-            yield Violation("I5", f"retrains other hyperparameters than {best}'s", f"{arm}/confirm/{index}")
+def _confirmed(arm: str, progress: ArmProgress, ledger: Ledger) -> Iterator[Violation]:
+    """Every replicate has the hyperparameters of the arm's best tuning trial; of the best that had ended,
+    where one failed and ended well only when it was tried again later."""
+    replicates = sorted(progress.asked["confirm"].items())
+    tuning = [ledger.accounts[config.id] for config in progress.asked["tune"].values()]
+    if any(attempt.failed for account in tuning for attempt in account.attempts):
+        admitted = [account.config.hyperparameters for account in tuning]
+        of = "any of its tuning trials"
+    else:
+        admitted = [progress.best.config.hyperparameters] if progress.best else []
+        of = (
+            f"{progress.best.config.id}, its best"
+            if progress.best
+            else "no tuning trial, for none ended well"
+        )
+    for index, config in replicates:
+        trial = f"{arm}/confirm/{index}"
+        if config.hyperparameters not in admitted:
+            yield Violation("I5", f"retrains other hyperparameters than those of {of}", trial)
+        elif config.hyperparameters != replicates[0][1].hyperparameters:
+            yield Violation("I5", f"retrains other hyperparameters than {arm}/confirm/0", trial)
 
 
 # -- what lies beside the journal --------------------------------------------------------------------

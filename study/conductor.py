@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 
 from study.analysis.selection import best_trial
 from study.early_stopping import RULES, Rule, Stop, spared
+from study.errors import one_line
 from study.record import FROM_THE_START, Event, JournalWriter, StudyRecord
 from study.samplers import Search, search_inside
 from study.seeding import derive_seed
@@ -55,7 +56,7 @@ class ArmProgress:
 
 
 class Conductor:
-    """A TrialSource (see study.tuning.spread) over one study's record."""
+    """A TrialSource (see study.tuning.attempt) over one study's record."""
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class Conductor:
         self.failures: list[TrialResult] = []
         self.stop_requested = False
         self.out_of_time = False
+        self.sampler_failure: str | None = None
         self.interrupted: deque[TrialConfig] = deque()
         self.done: dict[str, TrialResult] = {}
         self.wall_seconds: list[float] = []
@@ -114,7 +116,8 @@ class Conductor:
     def exhausted(self) -> bool:
         if self.deadline is not None and time.monotonic() > self.deadline and self.missing():
             self.out_of_time = True
-        return self.stopping() or self.out_of_time or not self.missing()
+        cut_short = self.stopping() or self.out_of_time or self.sampler_failure is not None
+        return cut_short or not self.missing()
 
     def stopping(self) -> bool:
         return self.stop_requested or self.broken
@@ -245,7 +248,15 @@ class Conductor:
         index = len(behind.asked["tune"])
         if index >= self.spec.search.trials_per_arm:
             return None
-        hyperparameters = behind.arm.complete(behind.search.ask(index))
+        try:
+            tuned = behind.search.ask(index)
+        except Exception as error:  # noqa: BLE001 -- a sampler's bug must not take the running trials with it
+            self.sampler_failure = one_line(f"{type(error).__name__}: {error}")
+            self.journal.append(
+                "fault", what=f"the sampler failed at {behind.arm.name}: {self.sampler_failure}"
+            )
+            return None
+        hyperparameters = behind.arm.complete(tuned)
         seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", index)
         split_seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", "split")
         return self._ask(

@@ -121,11 +121,13 @@ def run_trials(
     size = data.train_images.nbytes + data.test_images.nbytes
     with ray_session(options.address, resources, size, options.debug) as slots, stop_signals(conductor, say):
         say(f"running  {slots.concurrent} trials at once, {slots.cpus} CPUs and {slots.gpus:g} GPUs each")
+        from study.tuning.attempt import Keeping
         from study.tuning.spread import spread
 
         conductor.concurrent = slots.concurrent
         record.checkpoints.mkdir(exist_ok=True)
-        spread(conductor, data, slots, record.checkpoints.resolve(), resources.checkpoint_s)
+        keeping = Keeping(record.checkpoints.resolve(), resources.checkpoint_s)
+        spread(conductor, data, slots, keeping)
     for fault in conductor.faults:
         say(f"fault    {fault}")
     return conductor
@@ -178,6 +180,8 @@ def _why_cut_short(conductor: Conductor) -> str | None:
     """For the record: why the session ends before the study is complete."""
     if conductor.broken:
         return f"{len(conductor.failures)} trials in a row failed"
+    if conductor.sampler_failure:
+        return "the sampler failed"
     if conductor.stop_requested:
         return "interrupted"
     return "the time budget is used up" if conductor.out_of_time else None
@@ -193,6 +197,11 @@ def _raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:
         )
         raise StudyUnfinished(
             f"{len(conductor.failures)} trials in a row failed ({last.verdict.reason}); stopped\n{told}"
+        )
+    if conductor.sampler_failure:
+        raise StudyUnfinished(
+            f"the sampler {outcome.record.spec.search.sampler} failed ({conductor.sampler_failure}); what "
+            f"was running has ended and is kept; {outcome.missing} trials are missing; {again}"
         )
     if conductor.stop_requested:
         raise StudyInterrupted(f"interrupted; {outcome.missing} trials are missing; {again}")

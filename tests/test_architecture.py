@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("errors",), ("registry", "seeding"), ("space", "claims"), ("trial",), ("spec",), ("studyfile",)),
     (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
     (
-        ("divergence", "batches", "devices", "check", "samplers", "curvature"),
+        ("divergence", "batches", "devices", "check", "samplers", "curvature", "ledger"),
         ("steps", "probe"),
         ("snapshot",),
         ("autopsy", "checkpoint"),

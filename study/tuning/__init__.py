@@ -1,7 +1,9 @@
 """The door to Ray: trials of one source, spread over the machine's or the cluster's slots.
 
     session.py    connects to Ray, quietly and with token authentication
+    attempt.py    one attempt at a trial and what it says; knows nothing of Ray
     trainable.py  what runs in a worker: one trial after another, data shared without a copy
+    hanging.py    ends a process that hangs
     spread.py     Ray Tune itself: asks the source for trials, brings back rows and results
 
 Nothing is imported here: Ray reads its settings when it is imported, and session.py makes them first.

@@ -7,14 +7,15 @@ import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from study.errors import one_line
-from study.trial import Row, TrialConfig, TrialResult, Verdict
+from study.trial import TrialConfig, TrialResult, Verdict
+from study.tuning.attempt import Keeping, TrialSource, deliver
 from study.tuning.hanging import put_down
 from study.tuning.session import Slots
 from study.tuning.trainable import run_trial
@@ -28,50 +29,12 @@ if TYPE_CHECKING:
 WORKER_DEATHS = 2
 
 
-class TrialSource(Protocol):
-    """Who decides which trials run, and who is told what came of them. Knows nothing of Ray."""
-
-    def next_trial(self) -> TrialConfig | None:
-        """The next trial, or None while there is nothing to start."""
-
-    def exhausted(self) -> bool:
-        """Whether no trial will be asked for any more."""
-
-    def stopping(self) -> bool:
-        """Whether running trials are to be given up now."""
-
-    def started(self, trial: TrialConfig, token: str, epoch: int = 0) -> None:
-        """An attempt at a trial has begun, after ``epoch``; ``token`` names the attempt."""
-
-    def reported(self, trial: TrialConfig, token: str, row: Row, saved: bool = False) -> bool:
-        """A trial has finished an epoch. Whether it is to be stopped now, its result being settled.
-        ``saved``: there is a checkpoint of the epoch's end."""
-
-    def faulted(self, trial: TrialConfig, what: str) -> None:
-        """Something went wrong, and the trial goes on."""
-
-    def overdue(self) -> list[tuple[TrialConfig, float]]:
-        """The trials that hang, with the seconds of their silence. Asked often."""
-
-    def ended(self, result: TrialResult, token: str | None) -> None:
-        """A trial has ended; no token where its process died."""
-
-
-def spread(
-    source: TrialSource, data: LoadedData, slots: Slots, checkpoints: Path, checkpoint_s: float
-) -> None:
+def spread(source: TrialSource, data: LoadedData, slots: Slots, keeping: Keeping) -> None:
     """Run the source's trials until it is exhausted or stopping. The data set goes to the object
-    store once; workers on a node map the same memory. ``checkpoints`` is a folder that every node sees,
-    by its absolute path; it gets one of each trial every ``checkpoint_s`` seconds."""
+    store once; workers on a node map the same memory."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_resources(
-        tune.with_parameters(
-            run_trial,
-            data=data,
-            threads=slots.cpus,
-            checkpoints=str(checkpoints),
-            checkpoint_s=checkpoint_s,
-        ),
+        tune.with_parameters(run_trial, data=data, threads=slots.cpus, keeping=keeping),
         {"cpu": slots.cpus, "gpu": slots.gpus},
     )
     with tempfile.TemporaryDirectory(prefix="study-ray-") as scratch:
@@ -150,7 +113,7 @@ class _Stop(_OfSource, Stopper):
         if "row" not in result or result.get("done"):
             return False
         trial = TrialConfig.from_json(json.loads(result["config"]["trial"]))
-        return self._source.reported(trial, result["attempt"], result["row"], result["saved"])
+        return deliver(self._source, trial, result)
 
     def stop_all(self) -> bool:
         return self._source.stopping()
@@ -170,16 +133,10 @@ class _Listener(_OfSource, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        config, token = _config(trial), result["attempt"]
-        for what in result["faults"]:
-            self._source.faulted(config, what)
-        if "result" in result:
-            self._source.ended(TrialResult.from_json(json.loads(result["result"])), token)
-        elif "started" in result:
-            self._places[config.id] = result["started"]
-            self._source.started(config, token, len(result["rows"]))
-            for row in result["rows"]:
-                self._source.reported(config, token, row)
+        if "started" in result:
+            self._places[_config(trial).id] = result["started"]
+        if "row" not in result:
+            deliver(self._source, _config(trial), result)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         text = _error_text(trial)

@@ -1,0 +1,129 @@
+"""One attempt at a trial, and what it says to whoever decides: Ray only carries the messages.
+
+{"attempt": TOKEN, "faults": [...], "started": PLACE, "rows": [...]}    first, with the rows of
+                                                                        the epochs done before
+{"attempt": TOKEN, "faults": [...], "row": {...}, "saved": true}        after each epoch
+{"attempt": TOKEN, "faults": [...], "result": "{...}"}                  last
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from study.record import checkpoint_folder
+from study.trial import Row, TrialConfig, TrialResult, Verdict
+
+if TYPE_CHECKING:
+    from study.components.datasets import LoadedData
+
+
+class TrialSource(Protocol):
+    """Who decides which trials run, and who is told what came of them. Knows nothing of Ray."""
+
+    def next_trial(self) -> TrialConfig | None:
+        """The next trial, or None while there is nothing to start."""
+
+    def exhausted(self) -> bool:
+        """Whether no trial will be asked for any more."""
+
+    def stopping(self) -> bool:
+        """Whether running trials are to be given up now."""
+
+    def started(self, trial: TrialConfig, token: str, epoch: int = 0) -> None:
+        """An attempt at a trial has begun, after ``epoch``; ``token`` names the attempt."""
+
+    def reported(self, trial: TrialConfig, token: str, row: Row, saved: bool = False) -> bool:
+        """A trial has finished an epoch. Whether it is to be stopped now, its result being settled.
+        ``saved``: there is a checkpoint of the epoch's end."""
+
+    def faulted(self, trial: TrialConfig, what: str) -> None:
+        """Something went wrong, and the trial goes on."""
+
+    def overdue(self) -> list[tuple[TrialConfig, float]]:
+        """The trials that hang, with the seconds of their silence. Asked often."""
+
+    def ended(self, result: TrialResult, token: str | None) -> None:
+        """A trial has ended; no token where its process died."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where checkpoints are kept: a folder that the driver made and every node sees, by its absolute
+    path; and how many seconds of training lie between two of one trial."""
+
+    folder: Path
+    every_s: float
+
+
+def attempt(
+    trial: TrialConfig,
+    data: LoadedData,
+    threads: int,
+    keeping: Keeping,
+    *,
+    send: Callable[[Mapping[str, Any]], None],
+    place: Mapping[str, Any] | None = None,
+) -> None:
+    """Train one trial, from its last checkpoint on, and send a row an epoch, then the result.
+
+    Every message carries the attempt's own token, so that the driver can tell a second attempt (after
+    a worker's death) from a late message of the first. Exceptions become results. A node that does not
+    see the folder of the checkpoints goes on without. ``place`` says where this process is found.
+    """
+    from study.checkpoint import Checkpoints
+    from study.devices import pick_device
+    from study.training import train
+
+    token = uuid.uuid4().hex
+    kept = Checkpoints(
+        checkpoint_folder(keeping.folder, trial.id),
+        trial,
+        every_s=keeping.every_s,
+        circumstances={"data": data.fingerprint, "device": pick_device(None).type},
+    )
+
+    def say(**message: Any) -> None:
+        faults, kept.faults = kept.faults, []
+        send({"attempt": token, "faults": faults, **message})
+
+    def report(row: Row) -> None:
+        say(row=row, saved=kept.epoch == row["epoch"])
+
+    say(rows=list(kept.load()), started=dict(place or {}))
+    try:
+        result = train(trial, data, report=report, threads=threads, checkpoints=kept)
+    except MemoryError as error:
+        result = failure(trial, "oom", error)
+    except Exception as error:  # noqa: BLE001 -- whatever the trial raised is its result
+        kind = "oom" if type(error).__name__ == "OutOfMemoryError" else "crash"
+        result = failure(trial, kind, error)
+    say(result=json.dumps(result.with_curve(()).to_json(), allow_nan=False))
+
+
+def failure(trial: TrialConfig, kind: str, error: Exception) -> TrialResult:
+    """The result of a trial whose code or machine broke."""
+    reason = f"{type(error).__name__}: {error}"
+    text = "".join(traceback.format_exception(error))
+    return TrialResult(trial, Verdict("failed", kind, reason=reason), error=text)
+
+
+def deliver(source: TrialSource, trial: TrialConfig, message: Mapping[str, Any]) -> bool:
+    """Tell the source what an attempt has said. Whether the attempt is to be stopped."""
+    token = message["attempt"]
+    for what in message["faults"]:
+        source.faulted(trial, what)
+    if "row" in message:
+        return source.reported(trial, token, message["row"], message["saved"])
+    if "result" in message:
+        source.ended(TrialResult.from_json(json.loads(message["result"])), token)
+        return False
+    source.started(trial, token, len(message["rows"]))
+    for row in message["rows"]:
+        source.reported(trial, token, row)
+    return False
