@@ -27,7 +27,7 @@ from study.components.schedules import SCHEDULES
 from study.errors import StudyError, StudyFileError, shorten
 from study.registry import Registry, nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
-from study.spec import Arm, StudySpec, flatten
+from study.spec import Arm, StudySpec, dotted, flatten
 from study.studyfile import rule
 
 # Combinations are tried in full up to this many; past it, one hyperparameter at a time.
@@ -447,13 +447,14 @@ def _base(hint: Any) -> Any:
 
 def _place(spec: StudySpec, key: str) -> str:
     """``nuisance.optimizer.lr``: where in the study file the key stands."""
+    written = dotted(key.split(".", 1))
     for section in ("scientific", "nuisance", "fixed"):
         if key in flatten(getattr(spec, section)):
-            return f"{section}.{key}"
+            return f"{section}.{written}"
     for text, section_table in spec.conditional.items():
         if key in flatten(section_table):
-            return f'conditional."{text}".{key}'
-    return key
+            return f'conditional."{text}".{written}'
+    return written
 
 
 def worst_value(name: str, classes: int) -> float:

@@ -567,6 +567,10 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         ("width = 0.125", "width = 0.125, __class__ = 1"),
         ("fixed.model.__class__: model all_cnn_c has no argument '__class__'",),
     ),
+    "an argument of no name": (
+        ("width = 0.125", 'width = 0.125, "" = 1'),
+        ("fixed.model.\"\": model all_cnn_c has no argument ''", "known: batch_norm"),
+    ),
     "a very long key": (("question =", f"{'k' * 100_000} = 1\nquestion ="), ("unknown key",)),
     "a long text": (
         ('"elu"]\nmodel', f'"{"x" * 300}"]\nmodel'),
