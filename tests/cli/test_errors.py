@@ -503,6 +503,18 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         [('"tpe"', '"cmaes"'), (DECAY, "optimizer.weight_decay = [0.0, 0.1]")],
         ("search.sampler: cmaes needs at least two tuned ranges", "has 1", "e.g. tpe"),
     ),
+    "bisection of two numbers": (
+        ('"tpe"', '"bisect"'),
+        (
+            "search.sampler: bisect needs optimizer.lr, and only that",
+            "arm relu+bn",
+            "e.g. nuisance.optimizer.lr",
+        ),
+    ),
+    "bisection with early stopping": (
+        [('"tpe"', '"bisect"\nearly_stopping = "asha"'), (DECAY, "")],
+        ("search.early_stopping: must be none with bisect", "not 'asha'"),
+    ),
     "many trials of nothing": (
         [(LR, ""), (DECAY, ""), (WIDER_LR, ""), ("momentum = 0.9", "lr = 0.1")],
         ("search.trials_per_arm: must be 1 where nothing is tuned", "not 4", "or set it to 1"),
