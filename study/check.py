@@ -141,10 +141,10 @@ def _check_edge_claim(spec: StudySpec, claim: Claim, key: str) -> None:
             None,
             'set search.sampler = "bisect", or claim another metric',
         )
-    if claim.kind not in ("ratio", "difference"):
+    if claim.kind not in ("value", "ratio", "difference"):
         raise StudyFileError(
             key,
-            f"a claim about {STABLE_LR} is a ratio or a difference",
+            f"a claim about {STABLE_LR} is a value, a ratio or a difference",
             claim.kind,
             "e.g. ratio = { arms = [A, B], at_least = 2.0 }",
         )
@@ -179,6 +179,7 @@ def _check_search(spec: StudySpec) -> None:
                 spec.search.trials_per_arm,
                 "tune something under [nuisance], or set it to 1",
             )
+        _check_early_stopping(spec, arm)
         if sampler == "grid" and space.entries:
             _check_grid(spec, arm)
         if sampler == "bisect":
@@ -191,6 +192,27 @@ def _check_search(spec: StudySpec) -> None:
                 None,
                 "e.g. tpe",
             )
+
+
+def _check_early_stopping(spec: StudySpec, arm: Arm) -> None:
+    """Rungs stand at epochs, so an arm's trials must all have as many, and more than the grace."""
+    if spec.search.early_stopping == "none":
+        return
+    if "training.epochs" in arm.space.keys:
+        raise StudyFileError(
+            _place(spec, "training.epochs"),
+            "must be held under early stopping, whose rungs are epochs",
+            None,
+            'hold it under [fixed], or set search.early_stopping = "none"',
+        )
+    epochs = arm.held.get("training.epochs")
+    if isinstance(epochs, int) and epochs <= spec.search.grace_epochs:
+        raise StudyFileError(
+            "search.grace_epochs",
+            f"must be below training.epochs = {epochs}, or nothing is ever stopped (arm {arm.name})",
+            spec.search.grace_epochs,
+            'lower it, or set search.early_stopping = "none"',
+        )
 
 
 def _check_grid(spec: StudySpec, arm: Arm) -> None:

@@ -139,20 +139,28 @@ class StudyRecord:
 
 
 def read_results(events: Iterator[Event]) -> dict[str, TrialResult]:
-    """The last result of every trial that ended, with its curve, by trial id."""
+    """The last result of every trial that ended, with its curve, by trial id.
+
+    Raises RecordError for an event that is not what its name says."""
     configs: dict[str, TrialConfig] = {}
     curves: dict[tuple[str, int], list[Row]] = {}
     results: dict[str, TrialResult] = {}
-    for event in events:
+    for number, event in enumerate(events, start=1):
         trial = event.get("trial", "")
-        if event["event"] == "asked":
-            configs[trial] = TrialConfig.from_json(event["config"])
-        elif event["event"] == "epoch":
-            curves.setdefault((trial, event["attempt"]), []).append(event["row"])
-        elif event["event"] == "result":
-            data = {**event["result"], "config": configs[trial].to_json()}
-            curve = tuple(curves.get((trial, event["attempt"]), ()))
-            results[trial] = TrialResult.from_json(data).with_curve(curve)
+        try:
+            if event["event"] == "asked":
+                configs[trial] = TrialConfig.from_json(event["config"])
+            elif event["event"] == "epoch":
+                curves.setdefault((trial, event["attempt"]), []).append(event["row"])
+            elif event["event"] == "result":
+                data = {**event["result"], "config": configs[trial].to_json()}
+                curve = tuple(curves.get((trial, event["attempt"]), ()))
+                results[trial] = TrialResult.from_json(data).with_curve(curve)
+        except (KeyError, TypeError) as error:
+            raise RecordError(
+                f"journal line {number}: the event {shorten(event['event'])} of {shorten(trial)} is damaged "
+                f"({shorten(str(error))}); restore the file"
+            ) from error
     return results
 
 
@@ -334,10 +342,14 @@ def write_whole(path: Path, content: str | bytes, writer: str = "") -> None:
 def _parse(line: bytes, place: str) -> Event:
     try:
         event: Event = json.loads(line)
-    except ValueError as error:
-        raise RecordError(
-            f"{place}: is not a line of a journal ({shorten(line[:60])}); restore the file"
-        ) from error
+    except ValueError:
+        event = {}
+    if (
+        not isinstance(event, dict)
+        or "event" not in event
+        or not isinstance(event.get("format", FORMAT), int)
+    ):
+        raise RecordError(f"{place}: is not a line of a journal ({shorten(line[:60])}); restore the file")
     if event.get("format", FORMAT) > FORMAT:
         raise RecordError(
             f"{place}: was written by a newer version (format {event['format']}); upgrade study"

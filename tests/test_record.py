@@ -145,6 +145,17 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
         record.results()
 
 
+@pytest.mark.parametrize(
+    "line", ["3", "{}", '{"event":"session","format":"x"}', '{"event":"asked","trial":"a"}']
+)
+def test_a_line_that_is_json_but_no_event_is_refused(tmp_path: Path, line: str) -> None:
+    record = with_one_trial(tmp_path)
+    with record.journal.open("a", encoding="utf-8") as journal:
+        journal.write(f"{line}\n")
+    with pytest.raises(RecordError, match="is not a line of a journal|is damaged"):
+        record.results()
+
+
 def test_a_journal_of_a_newer_format_is_refused_politely(tmp_path: Path) -> None:
     record = new_record(tmp_path)
     record.journal.write_text(json.dumps({"event": "session", "format": FORMAT + 1}) + "\n", encoding="utf-8")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import rich_click as click
 
-from study import studyfile
 from study.cli.options import (
     Duration,
     data_dir_option,
     default_data_dir,
     json_option,
+    load_checked,
     out_option,
     print_json,
     study_options,
@@ -62,13 +62,11 @@ def run_command(
 
     if seed is not None:
         overrides = (*overrides, f"search.seed={seed}")
-    spec = studyfile.load(name, profile, overrides)
+    spec = load_checked(name, profile, overrides)
     with progress(spec) as shown:
-        from study.check import check
         from study.report import print_ranking, summary
         from study.running import Options, run_study
 
-        check(spec)
         options = Options(
             root=root,
             data_dir=default_data_dir(data_dir),

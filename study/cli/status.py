@@ -9,6 +9,7 @@ from typing import Any
 import rich_click as click
 
 from study.cli.options import json_option, out_option, print_json
+from study.errors import StudyError, one_line
 from study.record import StudyRecord, folders, is_running
 from study.trial import PHASES
 
@@ -27,7 +28,7 @@ def status(name: str | None, root: Path, as_json: bool) -> None:
       study status cifar10-acts@b15579290e56 --json
     """
     if name is None:
-        entries = [_entry(StudyRecord(folder)) for folder in folders(root, "*")]
+        entries = [_entry_of(folder) for folder in folders(root, "*")]
         if as_json:
             print_json(entries)
         elif not entries:
@@ -38,6 +39,16 @@ def status(name: str | None, root: Path, as_json: bool) -> None:
     record = StudyRecord.latest(root, name)
     document = {**_entry(record), "arms": _arms(record)}
     print_json(document) if as_json else _print_one(document)
+
+
+def _entry_of(folder: Path) -> dict[str, Any]:
+    """A damaged record must not hide the others."""
+    try:
+        return _entry(StudyRecord(folder))
+    except StudyError as error:
+        name, digest = folder.parent.name, folder.name
+        damaged = {"state": "damaged", "trials": 0, "ended": 0, "verdicts": {}, "says": one_line(str(error))}
+        return {"study": name, "digest": digest, "folder": str(folder), **damaged}
 
 
 def _entry(record: StudyRecord) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def _print_all(entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         click.echo(
             f"{entry['study']}@{entry['digest']}  {entry['state']}  "
-            f"{entry['ended']}/{entry['trials']} trials: {_verdicts(entry['verdicts'])}"
+            + entry.get("says", f"{entry['ended']}/{entry['trials']} trials: {_verdicts(entry['verdicts'])}")
         )
 
 

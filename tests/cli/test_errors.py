@@ -511,6 +511,10 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
             "e.g. nuisance.optimizer.lr",
         ),
     ),
+    "a grace as long as the training": (
+        ('"tpe"', '"tpe"\nearly_stopping = "asha"\ngrace_epochs = 50'),
+        ("search.grace_epochs: must be below training.epochs", "or nothing is ever stopped"),
+    ),
     "bisection with early stopping": (
         [('"tpe"', '"bisect"\nearly_stopping = "asha"'), (DECAY, "")],
         ("search.early_stopping: must be none with bisect", "not 'asha'"),
