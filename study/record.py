@@ -341,7 +341,7 @@ def write_whole(path: Path, content: str | bytes, writer: str = "") -> None:
 
 def _parse(line: bytes, place: str) -> Event:
     try:
-        event: Event = json.loads(line)
+        event: Any = json.loads(line)
     except ValueError:
         event = {}
     if (
@@ -354,7 +354,7 @@ def _parse(line: bytes, place: str) -> Event:
         raise RecordError(
             f"{place}: was written by a newer version (format {event['format']}); upgrade study"
         )
-    return event
+    return dict(event)
 
 
 def _is_digest(name: str) -> bool:

@@ -152,7 +152,7 @@ def test_a_line_that_is_json_but_no_event_is_refused(tmp_path: Path, line: str) 
     record = with_one_trial(tmp_path)
     with record.journal.open("a", encoding="utf-8") as journal:
         journal.write(f"{line}\n")
-    with pytest.raises(RecordError, match="is not a line of a journal|is damaged"):
+    with pytest.raises(RecordError, match=r"is not a line of a journal|is damaged"):
         record.results()
 
 
