@@ -484,7 +484,8 @@ def _check_conditional_keys(spec: StudySpec, conditions: Mapping[str, Condition]
                 )
             if key in deciding:
                 raise ValueError(
-                    f"{place}: decides a condition, so it cannot stand under one; set it outside [conditional]"
+                    f"{place}: decides a condition, so it cannot stand under one; "
+                    "set it outside [conditional]"
                 )
             other = first.setdefault(key, text)
             if other != text and (conditions[other].key != condition.key or conditions[other] == condition):

@@ -174,7 +174,7 @@ def learn(conductor: Conductor, config: TrialConfig, epochs: int = 9) -> None:
 
 
 def learn_all(conductor: Conductor, trials: int = 10_000) -> list[TrialConfig]:
-    handed = []
+    handed: list[TrialConfig] = []
     while len(handed) < trials and (config := conductor.next_trial()) is not None:
         learn(conductor, config)
         handed.append(config)
