@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from study.errors import StudyError, TrackingError, one_line
 from study.record import StudyRecord, is_running
 from study.tracking import outbox
-from study.tracking.projection import STUDY, Projection
+from study.tracking.projection import SILENT, STUDY, Projection
 from study.tracking.store import Store, load_mlflow
 
 # Events handed over between two notes of the position: enough that a backlog goes in few requests,
@@ -118,7 +118,7 @@ class Feed(AbstractContextManager["Feed"]):
             for event, position in batch:
                 self.projection.fold(event)
                 self._folded = position
-            count += len(batch)
+            count += sum(event["event"] not in SILENT for event, _ in batch)
 
     def _push(self) -> None:
         for key in list(self.projection.changed):

@@ -21,6 +21,9 @@ from study.tracking.projection import SILENT
 
 MARKED_BYTES = 4096
 
+# To be raised when the same journal folds into other runs: all is then handed over again.
+PROJECTION = 1
+
 # What a report leaves in the record's folder; the study file goes along.
 REPORT_FILES = ("report.html", "*.csv", "*.png", "figures/*.png")
 
@@ -29,6 +32,7 @@ class Cursor(BaseModel):
     """How much of a record one store has: the journal up to a byte (and what stands before it), runs,
     starts of the study, files."""
 
+    projection: int = PROJECTION
     position: int = 0
     mark: str = ""
     runs: int = 0
@@ -47,7 +51,8 @@ def load(record: StudyRecord, uri: str) -> Cursor:
     """The note for this store; an empty one where there is none, or where the journal is not the one it
     speaks of: another record's, or one whose last lines a power cut took."""
     cursor = _notes(record).stores.get(redacted(uri), Cursor())
-    return cursor if cursor.mark == mark(record, cursor.position) else Cursor()
+    same = cursor.projection == PROJECTION and cursor.mark == mark(record, cursor.position)
+    return cursor if same else Cursor()
 
 
 def save(record: StudyRecord, uri: str, cursor: Cursor) -> None:

@@ -231,9 +231,8 @@ def session_tags(event: Event) -> dict[str, str]:
         tags["mlflow.source.name"] = cut(shlex.join([Path(program).name, *arguments]), MAX_TAG)
     if (facts.get("git") or {}).get("commit"):
         tags["mlflow.source.git.commit"] = str(facts["git"]["commit"])
-    shown = {name: value for name, value in facts.items() if not isinstance(value, Mapping)} | flat(
-        {"data": facts.get("data") or {}}
-    )
+    told = {name: value for name, value in facts.items() if not isinstance(value, Mapping)}
+    shown = flat(told | {"data": facts.get("data") or {}})
     return tags | {
         f"environment.{key_name(name)}": cut(plain(value), MAX_TAG) for name, value in shown.items()
     }

@@ -55,6 +55,7 @@ class Known:
     attempt: int
     start_ms: int
     status: str
+    params: frozenset[str] = frozenset()
 
 
 class Store:
@@ -83,7 +84,13 @@ class Store:
                     self.client.delete_run(other.info.run_id)
                 best[self._key(run)] = run
             self.runs = {
-                key: Known(run.info.run_id, attempt_of(run), run.info.start_time, run.info.status)
+                key: Known(
+                    run.info.run_id,
+                    attempt_of(run),
+                    run.info.start_time,
+                    run.info.status,
+                    frozenset(run.data.params),
+                )
                 for key, run in best.items()
             }
 
@@ -114,6 +121,8 @@ class Store:
                 self.steps += 1
                 known = None
             known = known or self._create(key, run)
+            # A parameter can be set once; what an older version of ours wrote stands.
+            run.params = {name: text for name, text in run.params.items() if name not in known.params}
             self._log(known.run_id, run)
             self._end(key, known, run)
 

@@ -306,6 +306,18 @@ def test_an_empty_record_brings_nothing(tmp_path: Path, uri: str) -> None:
     assert tracking.differences(record, uri) == []
 
 
+def test_a_parameter_that_an_older_version_wrote_stands(record: StudyRecord, uri: str) -> None:
+    tracking.sync(record, uri)
+    run = stored(record, uri)["relu/tune/0"]
+    client = connect(uri)
+    client.delete_run(run.info.run_id)
+    made = client.create_run(run.info.experiment_id, run.info.start_time, run.data.tags, run.info.run_name)
+    client.log_param(made.info.run_id, "optimizer.lr", "1e-2")
+    (record.folder / "mlflow.json").unlink()
+    tracking.sync(record, uri)
+    assert tracking.differences(record, uri) == ["relu/tune/0: parameter optimizer.lr is '1e-2', not '0.01'"]
+
+
 def test_a_note_holds_no_password(record: StudyRecord) -> None:
     outbox.save(record, "postgresql://me:secret@host/mlflow", outbox.Cursor())
     assert "secret" not in (record.folder / "mlflow.json").read_text()
