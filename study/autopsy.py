@@ -13,13 +13,15 @@ import re
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from study.batches import Batch
 from study.errors import one_line
 from study.probe import First, Probe, hook_maxima
 from study.snapshot import Snapshot, capture, restore
@@ -47,16 +49,14 @@ class Recorder:
         self.snapshots: deque[Snapshot] = deque(maxlen=2)
         # Verdicts may come a few steps late.
         self.seen: deque[tuple[int, Gradient]] = deque(maxlen=2 * EVERY)
-        self._countdown = 0
         self._handles: list[RemovableHandle] = []
 
     def before(self) -> None:
-        if self._countdown == 0:
-            self.snapshots.append(capture(self.trial, monitor=False))
-            self._countdown = EVERY
-            if not self.trial.initial:
-                self._handles = hook_maxima(self.trial.model, self.trial.initial)
-        self._countdown -= 1
+        if self.snapshots and self.trial.steps % EVERY:
+            return
+        self.snapshots.append(capture(self.trial, monitor=False))
+        if not self.trial.initial:
+            self._handles = hook_maxima(self.trial.model, self.trial.initial)
 
     def after(self, gradient: Gradient) -> None:
         if self._handles:
@@ -73,9 +73,9 @@ def examine(trial: Trial, recorder: Recorder, verdict: Verdict) -> Autopsy:
     for ``steps``, ``loss`` and ``gradient_norm`` (the last ones). ``replayed``: its first and last step.
     ``firsts``: see study.probe.First, in the order of their happening. ``cause``: ``growth`` or ``invalid
     operation``, of the first number that was not finite; ``operation``: the autograd function that
-    made it, where a backward pass did. ``layers``: names in the order of execution; ``types``,
-    ``initial`` and ``zeros`` (the share at the last step) go with them, and ``maxima`` has a list for
-    each, over the steps. Non-finite numbers are the strings inf and nan.
+    made it, where a backward pass did. ``layers``: names in the order of execution; ``initial``
+    and ``zeros`` (the share at the last step) go with them, and ``maxima`` has a list for each, over
+    the steps. Non-finite numbers are the strings inf and nan.
 
     An autopsy that fails is ``{"error": ..., "traceback": ...}``: the verdict stands without it.
     """
@@ -89,84 +89,91 @@ def examine(trial: Trial, recorder: Recorder, verdict: Verdict) -> Autopsy:
 
 
 def replay(trial: Trial, recorder: Recorder, verdict: Verdict) -> Autopsy:
-    last = trial.steps - 1 if verdict.step is None else verdict.step
+    snapshot, start, last = span(trial, recorder, verdict)
     updated = trial.steps > last
     seen = {step: (float(each.loss), float(each.norm)) for step, each in recorder.seen if step <= last}
-    snapshot = before(recorder.snapshots, last, trial.training.steps)
-    start = done(snapshot, trial.training.steps)
     initial = {name: float(value) for name, value in trial.initial.items()}
     restore(trial, snapshot)
-    history: list[dict[str, float]] = []
-    replayed: dict[int, tuple[float, float]] = {}
-    operation = None
-    shown = range(max(start, last + 1 - SHOWN), last + 1)
     with Probe(trial.model, trial.optimizer, initial) as probe:
-        while trial.steps <= last and last not in replayed:
-            trial.model.train()
-            for images, labels in batches(trial):
-                step = trial.steps
-                probe.begin(step)
-                generators = global_generators(trial.device)
-                gradient = differentiate(trial, images, labels)
-                replayed[step] = (float(gradient.loss), float(gradient.norm))
-                probe.check_loss(*replayed[step], trial.loss)
-                if step in shown:
-                    history.append(probe.peaks)
-                if step == last and nan_first(probe, "gradient"):
-                    operation = name_operation(trial, probe, images, labels, generators)
-                if step == last and not updated:
-                    break
-                update(trial)
-                probe.check_parameters()
-                if step == last:
-                    break
-            else:
-                trial.position.turn()
+        steps = list(again(trial, probe, last, updated))
         zeros = dict(probe.zeros)
-        evaluated = "evaluation" not in (verdict.kind or "") or broken_evaluation(trial, probe)
+        ended = "evaluation" not in (verdict.kind or "") or broken_evaluation(trial, probe)
+    shown = steps[-SHOWN:]
     autopsy: Autopsy = {
-        "reproduced": evaluated and agree(seen, replayed),
+        "reproduced": ended and all(agree(seen[each.step], each.numbers) for each in steps),
         "replayed": [start, last],
-        "steps": list(shown),
-        "loss": [plain(seen[step][0]) for step in shown],
-        "gradient_norm": [plain(seen[step][1]) for step in shown],
+        "steps": [each.step for each in shown],
+        "loss": [plain(seen[each.step][0]) for each in shown],
+        "gradient_norm": [plain(seen[each.step][1]) for each in shown],
     }
     if not autopsy["reproduced"]:
         return autopsy
     return {
         **autopsy,
-        **explain(probe.firsts, operation),
+        **explain(probe.firsts, steps[-1].operation),
         "from_the_start": start == 0,
         "layers": list(zeros),
-        "types": [
-            type(trial.model.get_submodule(name if name != "model" else "")).__name__ for name in zeros
-        ],
         "initial": [plain(initial.get(name)) for name in zeros],
         "zeros": [plain(share) for share in zeros.values()],
-        "maxima": [[plain(peaks.get(name)) for peaks in history] for name in zeros],
+        "maxima": [[plain(each.peaks.get(name)) for each in shown] for name in zeros],
     }
 
 
-def before(snapshots: deque[Snapshot], last: int, steps: int) -> Snapshot:
-    """The newest snapshot that is LEAD steps older than ``last``, or else the oldest there is."""
-    if not snapshots:
+def span(trial: Trial, recorder: Recorder, verdict: Verdict) -> tuple[Snapshot, int, int]:
+    """What to replay: the snapshot to begin with, its step and the last step.
+
+    The end is the verdict's own step (it may have come a few steps late), or the newest where the
+    verdict is about the distant past. The snapshot is the newest that is LEAD steps older, or else the
+    oldest there is.
+    """
+    if not recorder.snapshots:
         raise LookupError("no step was made since the training was taken up again: nothing to replay")
-    old = [each for each in snapshots if done(each, steps) <= last - LEAD]
-    return old[-1] if old else snapshots[0]
+    starts = [(each.epoch - 1) * trial.training.steps + each.batch for each in recorder.snapshots]
+    newest = recorder.seen[-1][0]
+    last = newest if verdict.step is None or verdict.step < starts[0] else min(verdict.step, newest)
+    chosen = max((number for number, start in enumerate(starts) if start <= last - LEAD), default=0)
+    return recorder.snapshots[chosen], starts[chosen], last
 
 
-def done(snapshot: Snapshot, steps: int) -> int:
-    """Optimizer steps done when the snapshot was taken, at ``steps`` an epoch."""
-    return (snapshot.epoch - 1) * steps + snapshot.batch
+@dataclass(frozen=True)
+class Replayed:
+    """A step of the replay: its loss and gradient norm, each layer's max|activation|, and the autograd
+    function that made the first NaN, if it was one."""
+
+    step: int
+    numbers: tuple[float, float]
+    peaks: Mapping[str, float]
+    operation: str | None
 
 
-def agree(seen: Mapping[int, tuple[float, float]], replayed: Mapping[int, tuple[float, float]]) -> bool:
-    """Whether every replayed step had the recorded loss and gradient norm: on the CPU to the bit; within
-    a thousandth elsewhere, where a sum's order may differ."""
+def again(trial: Trial, probe: Probe, last: int, updated: bool) -> Iterator[Replayed]:
+    """The steps from the trial's position to ``last``; ``updated``: it was made whole, the weights moved."""
+    while True:
+        trial.model.train()
+        for batch in batches(trial):
+            step = trial.steps
+            probe.begin(step)
+            generators = global_generators(trial.device)
+            gradient = differentiate(trial, *batch)
+            numbers = float(gradient.loss), float(gradient.norm)
+            probe.check_loss(*numbers, trial.loss)
+            nan = step == last and nan_in_backward(probe)
+            operation = name_operation(trial, probe, batch, generators) if nan else None
+            yield Replayed(step, numbers, probe.peaks, operation)
+            if step < last or updated:
+                update(trial)
+                probe.check_parameters()
+            if step == last:
+                return
+        trial.position.turn()
+
+
+def agree(seen: tuple[float, float], replayed: tuple[float, float]) -> bool:
+    """Whether a replayed step had the recorded loss and gradient norm. On one machine they are equal to
+    the bit; a thousandth is left for kernels that add up in another order."""
     return all(
         (math.isnan(one) and math.isnan(other)) or one == other or math.isclose(one, other, rel_tol=1e-3)
-        for step in replayed
-        for one, other in zip(seen[step], replayed[step], strict=True)
+        for one, other in zip(seen, replayed, strict=True)
     )
 
 
@@ -181,9 +188,10 @@ def broken_evaluation(trial: Trial, probe: Probe) -> bool:
     return False
 
 
-def nan_first(probe: Probe, stage: str) -> bool:
+def nan_in_backward(probe: Probe) -> bool:
+    """Whether the first number that was not finite was a NaN of a gradient."""
     broken = [first for first in probe.firsts if first.stage != "grown"]
-    return bool(broken) and broken[0].stage == stage and math.isnan(broken[0].value)
+    return bool(broken) and broken[0].stage == "gradient" and math.isnan(broken[0].value)
 
 
 def global_generators(device: torch.device) -> list[Tensor]:
@@ -191,10 +199,11 @@ def global_generators(device: torch.device) -> list[Tensor]:
     return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
 
 
-def name_operation(
-    trial: Trial, probe: Probe, images: Tensor, labels: Tensor, generators: list[Tensor]
-) -> str | None:
-    """The autograd function whose backward pass makes the first NaN: the step again, in anomaly mode."""
+def name_operation(trial: Trial, probe: Probe, batch: Batch, generators: list[Tensor]) -> str | None:
+    """The autograd function whose backward pass makes the first NaN: the step again, in anomaly mode.
+    Gradients and buffers are left as they were."""
+    gradients = [parameter.grad for parameter in trial.parameters]
+    buffers = [buffer.clone() for buffer in trial.model.buffers()]
     probe.listening = False
     torch.set_rng_state(generators[0])
     if len(generators) > 1:
@@ -205,7 +214,7 @@ def name_operation(
             # It warns of itself, and of the traceback that its error carries too.
             warnings.simplefilter("ignore")
             with torch.autograd.set_detect_anomaly(True, check_nan=True):
-                differentiate(trial, images, labels)
+                differentiate(trial, *batch)
     except RuntimeError as error:
         named = re.match(r"Function '(\w+)' returned nan values", str(error))
         if named is None:
@@ -213,6 +222,10 @@ def name_operation(
         return named[1]
     finally:
         probe.listening = True
+        for parameter, gradient in zip(trial.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        for buffer, value in zip(trial.model.buffers(), buffers, strict=True):
+            buffer.copy_(value)
     return None
 
 

@@ -15,6 +15,9 @@ from torch.utils.hooks import RemovableHandle
 
 Stage = Literal["grown", "activation", "gradient", "parameter"]
 
+# Those that torch can take the maximum of.
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 # A layer that is past this many times its first maximum has grown; healthy ones stay within about ten.
 GROWTH = 100.0
 
@@ -47,11 +50,11 @@ def leaves(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def hook_maxima(model: nn.Module, into: dict[str, Tensor]) -> list[RemovableHandle]:
-    """Note each leaf's max|output| of its first call, as a scalar on the device; nobody waits."""
+    """Note each leaf's max|output| over its calls, as a scalar on the device; nobody waits."""
 
     def note(name: str, module: nn.Module, given: Any, output: Any) -> None:
-        if name not in into and (found := [maximum(each) for each in tensors(output)]):
-            into[name] = torch.stack(found).amax()
+        for peak in map(maximum, tensors(output)):
+            into[name] = torch.maximum(into[name], peak) if name in into else peak
 
     return [module.register_forward_hook(partial(note, name)) for name, module in leaves(model).items()]
 
@@ -218,14 +221,13 @@ def owner(name: str) -> tuple[str, str]:
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors of floating-point numbers in what a module is given or gives."""
+    """The tensors of ordinary floating-point numbers in what a module is given or gives."""
     if isinstance(value, Tensor):
-        if value.is_floating_point() and value.numel():
-            yield value.detach() if not value.requires_grad else value
+        if value.dtype in FLOATS and value.layout is torch.strided and value.numel():
+            yield value
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors(each)
-    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        yield from tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
         for each in value:
             yield from tensors(each)
 
@@ -238,6 +240,7 @@ def maximum(value: Tensor) -> Tensor:
 
 def whole_peak(value: Tensor) -> float:
     """max|value|: Inf where an element is infinite, else NaN where one is NaN."""
+    value = value.detach()
     peak = float(maximum(value))
     return math.inf if math.isnan(peak) and bool(value.isinf().any()) else peak
 
@@ -249,7 +252,7 @@ def finite_peak(value: Tensor) -> float:
 
 
 def zeros(value: Tensor) -> int:
-    return int((value == 0).sum())
+    return int((value.detach() == 0).sum())
 
 
 def _squared(value: float) -> float:
