@@ -19,6 +19,7 @@ from study.autopsy import EVERY, Autopsy, Recorder, examine
 from study.components.datasets import load_dataset
 from study.devices import reproducible
 from study.seeding import derive_seed
+from study.snapshot import capture, restore
 from study.space import Scalar
 from study.steps import Trial, batches, differentiate, update
 from study.training import Diverged, prepare, run, train
@@ -353,6 +354,22 @@ def test_the_last_steps_numbers_are_kept_for_each_layer() -> None:
 def test_an_autopsy_is_small() -> None:
     _, found = broken_by(lambda x: x * 1e37, 4, step=30, training__epochs=9)
     assert len(json.dumps(found)) < 10_000
+
+
+def test_a_training_that_was_taken_up_again_remembers_its_first_maxima() -> None:
+    def trial() -> Trial:
+        return plant(prepare(config(), DIGITS, CPU), "act4", Planted(lambda x: x * 1e37, 6))
+
+    _, undisturbed = end(trial())
+    torch.manual_seed(derive_seed(1, "dropout"))
+    begun = trial()
+    next(run(begun, 0.0, Recorder(begun)))
+    taken_up = trial()
+    restore(taken_up, capture(begun))
+    _, found = end(taken_up)
+    assert found["replayed"] == [4, undisturbed["replayed"][1]]
+    assert found["initial"] == undisturbed["initial"]
+    assert found["firsts"] == undisturbed["firsts"]
 
 
 # -- what cannot be replayed
