@@ -164,10 +164,22 @@ def _startup(spec: StudySpec) -> int:
     return max(1, min(10, spec.search.trials_per_arm // 2))
 
 
+def _tpe(seed: int, startup: int) -> TPESampler:
+    """TPE that models the better quarter of the trials; Optuna's default is the better tenth.
+
+    Of 40 trials that is four, too few to keep clear of a cliff that the best ones stand at: it spends
+    44 % of its trials beyond (see the module's docstring).
+    """
+    with warnings.catch_warnings():
+        # Deprecated in Optuna 4.9, to go in 6.0.
+        warnings.filterwarnings("ignore", "`gamma` has been deprecated", FutureWarning)
+        return TPESampler(seed=seed, n_startup_trials=startup, gamma=lambda trials: max(1, trials // 4))
+
+
 SAMPLERS: Registry[Sampler] = Registry(
     "sampler",
     random=Sampler(lambda seed, spec, space: RandomSampler(seed)),
-    tpe=Sampler(lambda seed, spec, space: TPESampler(seed=seed, n_startup_trials=_startup(spec))),
+    tpe=Sampler(lambda seed, spec, space: _tpe(seed, _startup(spec))),
     qmc=Sampler(
         lambda seed, spec, space: QMCSampler(
             seed=seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False

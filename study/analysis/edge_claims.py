@@ -1,4 +1,4 @@
-"""Claims about the largest stable learning rates of two arms: their ratio or their difference."""
+"""Claims about largest stable learning rates: of one arm, or the ratio or difference of two arms'."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from study.analysis.wording import counted, listed
 from study.claims import Bounds, Claim, Judgement
 from study.spec import StudySpec
 
+SIGNS = {"value": "", "ratio": " / ", "difference": " \N{MINUS SIGN} "}
+
 
 def judge_edges(claim: Claim, spec: StudySpec, results: Results) -> tuple[Judgement, str, Estimate | None]:
     """The verdict on a claim about lr50, why, and the estimate it rests on.
 
     *Reproduced* where the 95 % interval lies within the claimed bounds, *contradicted* where it lies
-    outside, and else *undecided*. Judged once, when every probe of both arms has ended.
+    outside, and else *undecided*. Judged once, when every probe of its arms has ended.
     """
-    pair = claim.ratio or claim.difference
-    assert pair is not None, "the study was checked"
-    outside = [arm for arm in pair.arms if arm not in {each.name for each in spec.arms()}]
+    outside = [arm for arm in claim.arms if arm not in {each.name for each in spec.arms()}]
     if outside:
         return "undecided", f"Not in this study: {listed(outside)}", None
-    done = sum(len(ended(results, arm, "tune")) for arm in pair.arms)
-    asked = spec.search.trials_per_arm * len(set(pair.arms))
+    done = sum(len(ended(results, arm, "tune")) for arm in claim.arms)
+    asked = spec.search.trials_per_arm * len(claim.arms)
     if done < asked:
-        progress = f"{done} of {counted(asked, 'probe')} of these arms ended"
+        progress = f"{done} of {counted(asked, 'probe')} of its arms ended"
         return "undecided", f"The study is unfinished: {progress}", None
-    found = {each.arm: each for each in edges(spec, results)}
-    first, second = (found[arm] for arm in pair.arms)
-    if first.fit is None or second.fit is None:
-        return "undecided", "No probe of one of these arms has a verdict", None
-    estimate = compared(first, second, claim.kind)
-    sign = "/" if claim.ratio else "\N{MINUS SIGN}"
-    what = f"lr50 of {pair.arms[0]} {sign} lr50 of {pair.arms[1]} = {interval_text(estimate)}"
-    notes = [f"{each.arm}: {each.text}" for each in (first, second) if not each.found]
-    return within(estimate, pair), ". ".join([what, *notes]), estimate
+    found = [each for arm in claim.arms for each in edges(spec, results) if each.arm == arm]
+    if any(each.fit is None for each in found):
+        return "undecided", "No probe of one of its arms has a verdict", None
+    bounds = claim.value or claim.ratio or claim.difference
+    assert bounds is not None, "the study was checked"
+    estimate = found[0].lr50 if claim.value else compared(found[0], found[1], claim.kind)
+    words = SIGNS[claim.kind].join(f"lr50 of {each.arm}" for each in found)
+    notes = [f"{each.arm}: {each.text}" for each in found if not each.found]
+    return within(estimate, bounds), ". ".join([f"{words} = {interval_text(estimate)}", *notes]), estimate
 
 
 def compared(first: ArmEdge, second: ArmEdge, kind: str) -> Estimate:
