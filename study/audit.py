@@ -218,12 +218,15 @@ def _confirmed(arm: str, progress: ArmProgress, ledger: Ledger) -> Iterator[Viol
 
 
 def _left_behind(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
-    """Checkpoints of trials that ended, and files that an earlier session did not finish."""
+    """Checkpoints of trials that ended, and files that were not finished. A session that was killed may
+    leave such things, for the next one to clear away; one that came to its end may not."""
+    if not ledger.closed:
+        return
     for trial, account in ledger.accounts.items():
         if account.ended and (folder := checkpoint_folder(record.checkpoints, trial)).exists():
             yield Violation("I6", f"its checkpoints were left behind: {folder}", trial)
-    for path in sorted(record.folder.rglob(".*.partial")):
-        if path.stat().st_mtime < ledger.since:  # what is newer is being written, or was cut off just now
+    for path in sorted(record.folder.glob(".*.partial")):
+        if path.stat().st_mtime < ledger.closed:
             yield Violation("I6", f"a half-written file was left behind: {path}")
 
 

@@ -60,8 +60,9 @@ class Checkpoints:
     """The checkpoints of one trial, written by whoever trains it and read by who goes on with it.
 
     ``every_s``: seconds of training from one checkpoint to the next, at least; they are written at the
-    ends of epochs, at the end of each where it is 0. ``circumstances`` are facts on which a trial's numbers depend beside its config (the
-    data's fingerprint, the device): a checkpoint made under others is not used.
+    ends of epochs, and at the end of each where it is 0. ``circumstances`` are facts on which a trial's
+    numbers depend beside its config (the data's fingerprint, the device): a checkpoint made under others
+    is not used.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class Checkpoints:
         Files that are not sound are set aside under another name, and told in ``faults``.
         """
         self._looked = True
+        for partial in self.folder.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("*.ckpt"), reverse=True):
             try:
                 self.saved = read(path, self.identity)

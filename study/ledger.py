@@ -52,13 +52,16 @@ class Account:
 
 @dataclass
 class Ledger:
-    """The journal's events as accounts; what contradicts what stood before is a violation."""
+    """The journal's events as accounts; what contradicts what stood before is a violation.
+
+    ``silent``: the sessions that ended without a word; ``closed``: when the last one ended, if it did.
+    """
 
     accounts: dict[str, Account] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     faults: set[str] = field(default_factory=set)
     sessions: int = 0
-    since: float = 0.0
+    closed: float = 0.0
     silent: list[int] = field(default_factory=list)
     finished: bool = False
     _open: bool = False
@@ -88,11 +91,10 @@ class Ledger:
         if self._open:
             self.silent.append(self.sessions)
         self.sessions += 1
-        self.since = float(event["time"])
-        self._open = event.get("format", 1) >= 2
+        self._open, self.closed = event.get("format", 1) >= 2, 0.0
 
     def _session_ended(self, event: Event) -> None:
-        self._open = False
+        self._open, self.closed = False, float(event["time"])
 
     def _fault(self, event: Event) -> None:
         self.faults.add(event.get("trial", ""))

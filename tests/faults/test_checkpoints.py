@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import pickle
 import random
 import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -153,16 +152,6 @@ def test_its_seconds_are_those_of_all_its_epochs(folder: Path) -> None:
     seconds = [float(row["seconds"] or 0) for row in result.curve]
     assert seconds == sorted(seconds)
     assert result.seconds > before
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ForkServerContext]:
-    """Processes that begin with all they need imported, and with none of this one's threads."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-        yield context
 
 
 def train_on(folder: Path, answer: Connection) -> None:
@@ -406,3 +395,9 @@ def test_a_nested_state_comes_back_as_it_was() -> None:
     assert back["groups"] == state["groups"]
     assert back["lr"] == float("inf")
     assert torch.equal(back["state"][0]["moment"], torch.arange(6.0).reshape(2, 3).T)
+
+
+def test_a_half_written_checkpoint_is_dropped(folder: Path) -> None:
+    (folder / ".000005.ckpt.99999.partial").write_bytes(b"half")
+    assert len(kept(folder).load()) == 4
+    assert not list(folder.glob(".*.partial"))
