@@ -24,6 +24,7 @@ from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
+from study.components.thresholds import Thresholds
 from study.errors import StudyError, StudyFileError, shorten
 from study.registry import Registry, nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
@@ -493,4 +494,5 @@ COMPONENTS: dict[str, Component] = {
     "schedule": Component(SCHEDULES, lambda name: SCHEDULES[name].build, required=False),
     "augmentation": Component(None, lambda name: Augmentation),
     "training": Component(None, lambda name: Routine),
+    "divergence": Component(None, lambda name: Thresholds, required=False),
 }

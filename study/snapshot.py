@@ -64,7 +64,7 @@ def capture(trial: Trial, *, monitor: bool = True) -> Snapshot:
         optimizer=copied(trial.optimizer.state_dict()),
         schedule=copied(trial.schedule.state_dict()),
         generators=generators,
-        monitor=copied(trial.monitor.state()) if with_monitor else None,  # type: ignore[attr-defined]
+        monitor=copied(trial.monitor.state()) if with_monitor else None,
         initial=dict(trial.initial),
     )
 

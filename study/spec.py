@@ -35,6 +35,7 @@ COMPONENTS = (
     "schedule",
     "augmentation",
     "training",
+    "divergence",
 )
 SAMPLERS = ("random", "tpe", "qmc", "grid", "cmaes", "gp", "bisect")
 MAX_CHOICES = 1000

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,17 +26,21 @@ from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
+from study.components.thresholds import Thresholds
 from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
-from study.divergence import Monitor
+from study.divergence import Monitor, reestimated
 from study.seeding import derive_seed
 from study.space import Scalar
-from study.steps import Position, Trial, batches, differentiate, evaluate, update
+from study.steps import Position, Trial, batches, differentiate, evaluate, forward, update
 from study.trial import Row, TrialConfig, TrialResult, Verdict, finite_or_none
 
 # A Hessian-vector product costs about three gradients, so 20 of them on one batch as much as half a
 # hundred steps.
 CURVATURE_EXAMPLES = 128
+
+# Batches of training examples that batch norm is estimated from anew.
+REESTIMATION_BATCHES = 20
 
 
 class Diverged(Exception):
@@ -59,7 +65,7 @@ def train(
 
     Same config, data, machine and ``threads``: the same numbers to the last bit, but for times. The
     metrics are those after the last epoch (not the best one); on test in the confirm phase only. A
-    training whose numbers are not finite any more ends at once, with verdict ``diverged``. Gradient
+    training that blows up or dies ends at once, with verdict ``diverged`` or ``stalled``. Gradient
     evaluations are mini-batch gradients. With ``autopsy``, the last steps of such a training are
     replayed to find what broke first. With ``checkpoints`` it goes on from the last of them, to the same
     numbers, without reporting the epochs before it again, and writes new ones. Raises StudyError where
@@ -79,14 +85,14 @@ def train(
         try:
             for row in run(trial, started, recorder):
                 curve.append(row)
-                if checkpoints is not None and None not in row.values():
+                if checkpoints is not None and None not in row.values() and trial.monitor.verdict is None:
                     checkpoints.offer(trial, curve, time.monotonic() - started)
                 if report is not None:
                     report(row)
             metrics = final_metrics(trial, curve[-1])
         except Diverged as end:
             verdict = end.verdict
-        steps = trial.steps
+        steps, events = trial.steps, trial.monitor.events
         if recorder is not None and verdict.status != "ok":
             found = examine(trial, recorder, verdict)
         return TrialResult(
@@ -103,6 +109,7 @@ def train(
                 **curvature,
             },
             autopsy=found,
+            events=events,
         )
 
 
@@ -123,6 +130,8 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Tria
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build(OPTIMIZERS, components["optimizer"], parameter_groups(model))
     schedule = components.get("schedule", {"name": "constant"})
+    loss = components.get("loss", {"name": "cross_entropy"})
+    labels = training.pictures.labels[training.index].cpu()
     return Trial(
         epochs=routine.epochs,
         training=training,
@@ -131,10 +140,16 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Tria
         precision=resolve_precision(routine.precision, device),
         model=model,
         parameters=tuple(model.parameters()),
-        loss=build(LOSSES, components.get("loss", {"name": "cross_entropy"})),
+        loss=build(LOSSES, loss),
         optimizer=optimizer,
         schedule=build(SCHEDULES, schedule, optimizer, routine.epochs * training.steps),
-        monitor=Monitor(),
+        monitor=Monitor(
+            LOSSES[loss["name"]].best_constant(labels),
+            chance=METRICS["accuracy"].worst(labels),
+            epoch_steps=training.steps,
+            thresholds=Thresholds(**components.get("divergence", {})),
+            model=model,
+        ),
         position=Position(torch.zeros(3, dtype=torch.float64, device=device)),
     )
 
@@ -173,11 +188,12 @@ def build(table: Mapping[str, Any], chosen: Mapping[str, Any], *parts: object) -
 
 
 def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Iterator[Row]:
-    """One row an epoch, from the trial's position on; raises Diverged once the numbers are not finite."""
+    """One row an epoch, from the trial's position on; raises Diverged with a verdict."""
     while trial.position.epoch <= trial.epochs:
         epoch = trial.position.epoch
         training = train_epoch(trial, recorder)
-        evaluation = evaluate(trial, "train_eval") | evaluate(trial, "val")
+        evaluation = evaluate_epoch(trial)
+        verdict = judge_epoch(trial, float(training["train_accuracy"] or 0))
         trial.position.turn()
         yield {
             "epoch": epoch,
@@ -188,6 +204,7 @@ def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Itera
             "time": time.time(),
         }
         check_evaluation(trial, epoch, evaluation)
+        stop_if(verdict, epoch)
 
 
 def train_epoch(trial: Trial, recorder: Recorder | None = None) -> Row:
@@ -200,7 +217,7 @@ def train_epoch(trial: Trial, recorder: Recorder | None = None) -> Row:
         gradient = differentiate(trial, images, labels)
         if recorder is not None:
             recorder.after(gradient)
-        stop_if(trial.monitor.step(gradient.loss, gradient.norm), position.epoch)
+        stop_if(trial.monitor.step(gradient.loss, gradient.norm, rate(trial)), position.epoch)
         position.sums += torch.stack((gradient.loss * len(labels), gradient.right, gradient.norm))
         seen += len(labels)
         update(trial)
@@ -213,6 +230,49 @@ def train_epoch(trial: Trial, recorder: Recorder | None = None) -> Row:
         "lr": position.lr,
         "images_per_second": seen / (time.perf_counter() - began),
     }
+
+
+def rate(trial: Trial) -> float:
+    """The learning rate of the step to come."""
+    return float(trial.schedule.get_last_lr()[0])
+
+
+def judge_epoch(trial: Trial, accuracy: float) -> Verdict | None:
+    """What the monitor says of the epoch as a whole: whether the model is dead."""
+    last = trial.position.epoch == trial.epochs
+    return trial.monitor.epoch(
+        accuracy, trial.training.examples, alike=partial(answers_alike, trial), last=last
+    )
+
+
+def answers_alike(trial: Trial) -> bool:
+    """Whether the model, in eval mode and full precision, gives each of a batch of examples the very
+    same logits: no gradient tells one from another, so nothing will be learned any more."""
+    trial.model.eval()
+    with torch.inference_mode():
+        images, _ = next(iter(trial.parts["train_eval"]))
+        logits = trial.model(images)
+    return len(logits) > 1 and bool((logits == logits[0]).all())
+
+
+def evaluate_epoch(trial: Trial) -> dict[str, float]:
+    """The epoch's evaluations. Where they do not belong to the training's losses, they are made again
+    with batch norm's statistics estimated anew, which tells whether these are to blame; the numbers
+    of the second time count only where the first ones were not finite.
+    """
+    first = evaluate(trial, "train_eval") | evaluate(trial, "val")
+    finite = all(map(math.isfinite, first.values()))
+    if finite and not trial.monitor.evaluation_alone(first["train_eval_loss"]):
+        return first
+    images = (images for images, _ in itertools.islice(trial.parts["train_eval"], REESTIMATION_BATCHES))
+    with reestimated(trial.model, partial(forward, trial), images):
+        again = evaluate(trial, "train_eval") | ({} if finite else evaluate(trial, "val"))
+    trial.monitor.note(
+        "evaluation_alone",
+        train_eval_loss=finite_or_none(first["train_eval_loss"]),
+        reestimated=finite_or_none(again["train_eval_loss"]),
+    )
+    return first if finite else again
 
 
 def stop_if(verdict: Verdict | None, epoch: int) -> None:

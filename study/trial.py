@@ -12,6 +12,7 @@ from study.space import Scalar
 Phase = Literal["tune", "confirm"]
 Status = Literal["ok", "pruned", "diverged", "stalled", "failed"]
 Row = dict[str, float | int | None]
+Event = dict[str, Any]
 
 PHASES: tuple[Phase, ...] = ("tune", "confirm")
 STATUSES: tuple[Status, ...] = ("ok", "pruned", "diverged", "stalled", "failed")
@@ -72,8 +73,11 @@ class TrialResult:
 
     ``curve`` has one row an epoch. ``metrics`` are the final ones: ``val_*`` always, ``test_*`` in
     the confirm phase only; losses in nats an example, accuracies as fractions; empty where the
-    trial did not finish. ``environment`` says where and how it ran (device, precision, threads,
-    versions). ``error`` is a traceback, for ``failed`` alone.
+    trial did not finish. ``events`` are what happened and was no reason to stop, each with its ``kind``
+    and ``step``: a spike of the loss as ``recovered``, ``lingering`` or, where the trial ended under it,
+    ``spike``; ``evaluation_alone``; last, ``omitted`` counts by kind what came after the first 200.
+    ``environment`` says where and how it ran (device, precision, threads, versions).
+    ``error`` is a traceback, for ``failed`` alone.
     ``autopsy`` says what broke first in a diverged training (study.autopsy.examine).
     """
 
@@ -86,6 +90,14 @@ class TrialResult:
     environment: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     autopsy: Mapping[str, Any] | None = None
+    events: tuple[Event, ...] = ()
+
+    def count(self, kind: str) -> int:
+        """How many events of a kind there were; ``spikes`` are those of every ending."""
+        if kind == "spikes":
+            return sum(map(self.count, ("recovered", "lingering", "spike")))
+        omitted = [int(event.get(kind, 0)) for event in self.events if event["kind"] == "omitted"]
+        return len([event for event in self.events if event["kind"] == kind]) + sum(omitted)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; never NaN or Inf."""
@@ -99,6 +111,7 @@ class TrialResult:
                 "config": TrialConfig.from_json(data["config"]),
                 "verdict": Verdict(**data["verdict"]),
                 "curve": tuple(data.get("curve", ())),
+                "events": tuple(data.get("events", ())),
             }
         )
 

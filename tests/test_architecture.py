@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("errors",), ("registry", "seeding"), ("space", "claims"), ("trial",), ("spec",), ("studyfile",)),
     (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
     (
+        ("symptoms",),
         ("divergence", "batches", "devices", "check", "samplers", "curvature", "ledger"),
         ("steps", "probe"),
         ("snapshot",),
