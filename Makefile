@@ -9,10 +9,10 @@ OUT ?= runs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format clean
+.PHONY: help install demo test test-slow bench-cliff lint format clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## make .venv with the locked versions
 
@@ -24,6 +24,9 @@ test: lint  ## lint, types and the test suite
 
 test-slow: install  ## the tests that take minutes each
 	$(PYTEST) -m slow
+
+bench-cliff: install  ## what samplers waste beyond a cliff, by what they are told of diverged trials
+	$(BIN)/python -m tests.benchmarks.cliff
 
 lint: install  ## ruff and mypy alone
 	$(BIN)/ruff check .

@@ -3,6 +3,23 @@
 One Optuna study an arm, so that no arm's results steer another's search. The sampler is made anew
 from a seed derived from (study, arm, index) before every ask, in undisturbed runs too: a study that
 was resumed proposes what an undisturbed one would have (exactly so at concurrency 1).
+
+A diverged trial is told as PRUNED, or as the worst finite value to those samplers that ignore PRUNED.
+On a toy with a cliff (tests/benchmarks/cliff.py: the loss falls towards lr = 3e-3 and is NaN above it;
+the share of 40 trials that ended beyond the cliff, mean and 95 % t interval of 30 seeds, Optuna 5.0.0),
+where random search wastes 49 ± 3 %:
+
+    told as                          tpe        gp     cmaes
+    FAIL                          75 ± 0    75 ± 0    48 ± 3
+    left RUNNING                  47 ± 2    74 ± 1    48 ± 3
+    PRUNED                        44 ± 1    75 ± 0    48 ± 3
+    finite worst                  44 ± 1    16 ± 1    37 ± 3
+    violated constraint           44 ± 1    14 ± 1    37 ± 3
+    as here                       35 ± 1    15 ± 1    37 ± 3
+
+TPE ranks, so all that is worse than the rest is the same to it; it gains by modelling the better quarter
+instead of the better tenth. To GP a violated constraint keeps more clear of the cliff, and so of the best
+values under it: they end at 0.065 instead of 0.047 above the optimum.
 """
 
 from __future__ import annotations
@@ -167,8 +184,8 @@ def _startup(spec: StudySpec) -> int:
 def _tpe(seed: int, startup: int) -> TPESampler:
     """TPE that models the better quarter of the trials; Optuna's default is the better tenth.
 
-    Of 40 trials that is four, too few to keep clear of a cliff that the best ones stand at: it spends
-    44 % of its trials beyond (see the module's docstring).
+    Of 40 trials the tenth is four: too few to keep clear of a cliff that the best ones stand at. On
+    smooth toys of one to three dimensions the quarter found values as good or better, of five worse.
     """
     with warnings.catch_warnings():
         # Deprecated in Optuna 4.9, to go in 6.0.

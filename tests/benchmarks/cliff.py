@@ -201,6 +201,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # What GPSampler makes of an infinite value is what is measured here.
     warnings.filterwarnings("ignore", message=".*non-finite values.*")
+    warnings.filterwarnings("ignore", message=".*CmaEsSampler will not use them.*")
     seeds = range(options.seeds)
 
     def say(line: str) -> None:
