@@ -71,11 +71,12 @@ def examine(trial: Trial, recorder: Recorder, verdict: Verdict) -> Autopsy:
 
     ``reproduced``: whether the replay ended as the training did; the rest is there only if it did, but
     for ``steps``, ``loss`` and ``gradient_norm`` (the last ones). ``replayed``: its first and last step.
-    ``firsts``: see study.probe.First, in the order of their happening. ``cause``: ``growth`` or ``invalid
-    operation``, of the first number that was not finite; ``operation``: the autograd function that
-    made it, where a backward pass did. ``layers``: names in the order of execution; ``initial``
-    and ``zeros`` (the share at the last step) go with them, and ``maxima`` has a list for each, over
-    the steps. Non-finite numbers are the strings inf and nan.
+    ``firsts``: see study.probe.First, in the order of their happening; where all was finite when a
+    diverging training was stopped, it is driven on for a while, and what breaks then is ``beyond``.
+    ``cause``: ``growth`` or ``invalid operation``, of the first number that was not finite;
+    ``operation``: the autograd function that made it, where a backward pass did. ``layers``: names in the
+    order of execution; ``initial`` and ``zeros`` (the share at the last step) go with them, and
+    ``maxima`` has a list for each, over the steps. Non-finite numbers are the strings inf and nan.
 
     An autopsy that fails is ``{"error": ..., "traceback": ...}``: the verdict stands without it.
     """
@@ -97,7 +98,12 @@ def replay(trial: Trial, recorder: Recorder, verdict: Verdict) -> Autopsy:
     with Probe(trial.model, trial.optimizer, initial) as probe:
         steps = list(again(trial, probe, last, updated))
         zeros = dict(probe.zeros)
-        ended = "evaluation" not in (verdict.kind or "") or broken_evaluation(trial, probe)
+        evaluation = "evaluation" in (verdict.kind or "")
+        ended = not evaluation or broken_evaluation(trial, probe)
+        known = len(probe.firsts)
+        operation = steps[-1].operation
+        if verdict.status == "diverged" and not broken(probe.firsts) and not evaluation:
+            operation = [*beyond(trial, probe, updated), steps[-1]][0].operation
     shown = steps[-SHOWN:]
     autopsy: Autopsy = {
         "reproduced": ended and all(agree(seen[each.step], each.numbers) for each in steps),
@@ -110,7 +116,7 @@ def replay(trial: Trial, recorder: Recorder, verdict: Verdict) -> Autopsy:
         return autopsy
     return {
         **autopsy,
-        **explain(probe.firsts, steps[-1].operation),
+        **explain(probe.firsts, known, operation),
         "from_the_start": start == 0,
         "layers": list(zeros),
         "initial": [plain(initial.get(name)) for name in zeros],
@@ -161,11 +167,30 @@ def again(trial: Trial, probe: Probe, last: int, updated: bool) -> Iterator[Repl
             operation = name_operation(trial, probe, batch, generators) if nan else None
             yield Replayed(step, numbers, probe.peaks, operation)
             if step < last or updated:
-                update(trial)
-                probe.check_parameters()
+                move(trial, probe)
             if step == last:
                 return
         trial.position.turn()
+
+
+def move(trial: Trial, probe: Probe) -> None:
+    update(trial)
+    probe.check_parameters()
+
+
+def beyond(trial: Trial, probe: Probe, updated: bool) -> Iterator[Replayed]:
+    """Where all was finite when the training was stopped: the step at which it would not have been any
+    more, had it gone on for up to LEAD steps; empty where there is none."""
+    if not updated:
+        move(trial, probe)
+    for _ in range(LEAD):
+        if trial.position.batch == trial.training.steps:
+            trial.position.turn()
+        step = list(again(trial, probe, trial.steps, updated=False))[-1]
+        if broken(probe.firsts):
+            yield step
+            return
+        move(trial, probe)
 
 
 def agree(seen: tuple[float, float], replayed: tuple[float, float]) -> bool:
@@ -188,10 +213,15 @@ def broken_evaluation(trial: Trial, probe: Probe) -> bool:
     return False
 
 
+def broken(firsts: list[First]) -> list[First]:
+    """Those with a number that is not finite."""
+    return [first for first in firsts if first.stage != "grown"]
+
+
 def nan_in_backward(probe: Probe) -> bool:
     """Whether the first number that was not finite was a NaN of a gradient."""
-    broken = [first for first in probe.firsts if first.stage != "grown"]
-    return bool(broken) and broken[0].stage == "gradient" and math.isnan(broken[0].value)
+    found = broken(probe.firsts)
+    return bool(found) and found[0].stage == "gradient" and math.isnan(found[0].value)
 
 
 def global_generators(device: torch.device) -> list[Tensor]:
@@ -229,12 +259,13 @@ def name_operation(trial: Trial, probe: Probe, batch: Batch, generators: list[Te
     return None
 
 
-def explain(firsts: list[First], operation: str | None) -> Autopsy:
-    """The firsts as plain types, and the cause of the first number that was not finite."""
-    broken = [first for first in firsts if first.stage != "grown"]
+def explain(firsts: list[First], known: int, operation: str | None) -> Autopsy:
+    """The firsts as plain types, and the cause of the first number that was not finite. Those from number
+    ``known`` on came after the training's end."""
+    found = broken(firsts)
     grown = any(first.stage == "grown" and math.isfinite(first.value) for first in firsts)
     return {
-        "cause": cause(broken[0], grown) if broken else "growth" if grown else None,
+        "cause": cause(found[0], grown) if found else "growth" if grown else None,
         "operation": operation,
         "firsts": [
             {
@@ -245,8 +276,9 @@ def explain(firsts: list[First], operation: str | None) -> Autopsy:
                 "step": first.step,
                 "value": plain(first.value),
                 "initial" if first.stage == "grown" else "operand": plain(first.operand),
+                "beyond": number >= known,
             }
-            for first in firsts
+            for number, first in enumerate(firsts)
         ],
     }
 

@@ -258,8 +258,8 @@ BLOW_UPS = [("elu", 1.0), ("elu", 1e3), ("prelu", 1.0), ("prelu", 10.0), ("relu"
 HUGE = math.sqrt(torch.finfo(torch.float32).max)
 
 
-def plainly(trial: Trial, last: int) -> dict[str, tuple[int, str]]:
-    """The firsts by plain hooks on every step up to ``last``: (step, layer) by stage."""
+def plainly(trial: Trial) -> dict[str, tuple[int, str]]:
+    """The firsts by plain hooks in a training that goes on until it breaks: (step, layer) by stage."""
     found: dict[str, tuple[int, str]] = {}
     outputs: dict[str, float] = {}
     backward: dict[str, list[Tensor]] = {}
@@ -297,10 +297,9 @@ def plainly(trial: Trial, last: int) -> dict[str, tuple[int, str]]:
                 own = [p.grad for p in trial.model.get_submodule(name).parameters() if p.grad is not None]
                 if any(not bool((each.abs() <= limit).all()) for each in [*backward.get(name, ()), *own]):
                     found.setdefault("gradient", (step, name))
-        if step == last:
-            break
+            return found
         update(trial)
-    return found
+    return {}
 
 
 @pytest.mark.parametrize(("activation", "lr"), BLOW_UPS)
@@ -317,7 +316,19 @@ def test_the_replay_agrees_with_hooks_that_were_on_all_along(activation: str, lr
     assert result.autopsy["cause"] == "growth"
     named = {each["stage"]: (each["step"], each["layer"]) for each in result.autopsy["firsts"]}
     torch.manual_seed(derive_seed(1, "dropout"))
-    assert named == plainly(prepare(config(**changes), DIGITS, CPU), result.verdict.step or 0)
+    assert named == plainly(prepare(config(**changes), DIGITS, CPU))
+
+
+def test_what_would_have_broken_after_the_end_is_told_apart() -> None:
+    result = train(config(activation__name="elu", optimizer__lr=1e3), DIGITS, threads=1)
+    assert (result.verdict.kind, result.verdict.step) == ("explosion", 1)
+    assert result.autopsy is not None
+    assert [(each["stage"], each["beyond"]) for each in result.autopsy["firsts"]] == [
+        ("grown", False),
+        ("activation", True),
+        ("gradient", True),
+    ]
+    assert result.autopsy["steps"] == [0, 1]
 
 
 def test_a_blow_up_with_dropout_augmentation_and_batch_norm_is_reproduced() -> None:

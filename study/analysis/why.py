@@ -16,6 +16,13 @@ BROKEN = "\N{MULTIPLICATION SIGN}"
 LAST_LINES = 6
 # A layer with so few units left that are not zero passes nothing on.
 SILENT = 0.99
+MOST_STEPS = 8
+EVENTS = {
+    "recovered": ("loss spike", "that it recovered from"),
+    "lingering": ("loss spike", "that it was slow to recover from"),
+    "spike": ("loss spike", "that was not over at its end"),
+    "evaluation_alone": ("evaluation", "out of proportion to the training loss"),
+}
 STAGES = ("grown", "activation", "gradient", "parameter")
 
 
@@ -28,7 +35,7 @@ def explain(spec: StudySpec, result: TrialResult) -> list[str]:
         "stalled": _diverged,
         "failed": _failed,
     }[result.verdict.status]
-    lines = [_headline(result), *telling(spec, result), *_settings(spec, result)]
+    lines = [_headline(result), *telling(spec, result), *_events(result), *_settings(spec, result)]
     return [one_line(line) if line == line.lstrip() else f"  {one_line(line)}" for line in lines]
 
 
@@ -73,6 +80,15 @@ def _settings(spec: StudySpec, result: TrialResult) -> Iterator[str]:
     tuned = arm.space.tuned_part(result.config.hyperparameters)
     if tuned:
         yield f"Its settings: {', '.join(settings(tuned))}"
+
+
+def _events(result: TrialResult) -> Iterator[str]:
+    """What happened on the way, by kind, with the steps of the first few."""
+    for kind, (noun, rest) in EVENTS.items():
+        steps = [str(event["step"]) for event in result.events if event["kind"] == kind]
+        if steps:
+            listing = ", ".join(steps[:MOST_STEPS]) + (" ..." if len(steps) > MOST_STEPS else "")
+            yield f"On the way: {counted(result.count(kind), noun)} {rest}, at step {listing}"
 
 
 def _ok(spec: StudySpec, result: TrialResult) -> Iterator[str]:
@@ -121,6 +137,7 @@ def _diverged(spec: StudySpec, result: TrialResult) -> Iterator[str]:
         yield f"Not reproduced: a replay of steps {first} to {last} ended otherwise, so no layer is named."
     else:
         yield from _firsts(autopsy)
+        yield from _most_grown(autopsy)
         if result.verdict.status == "stalled":
             yield from _silent(autopsy)
         yield from _cause(autopsy)
@@ -131,7 +148,7 @@ def _firsts(autopsy: Mapping[str, Any]) -> Iterator[str]:
     first, last = autopsy["replayed"]
     yield f"What broke first, from a replay of steps {first} to {last} with hooks on every layer:"
     for each in autopsy["firsts"]:
-        yield f"  step {each['step']}: {_first(each, autopsy)}"
+        yield f"  {'had it gone on, ' if each['beyond'] else ''}step {each['step']}: {_first(each, autopsy)}"
     names = {"grown": "a layer past 100 times its first maximum"}
     found = {each["stage"] for each in autopsy["firsts"]}
     missing = [names.get(stage, f"a non-finite {stage}") for stage in STAGES if stage not in found]
@@ -151,6 +168,20 @@ def _first(each: Mapping[str, Any], autopsy: Mapping[str, Any]) -> str:
         of = each["of"].removeprefix("square of ")
         return f"the gradient norm overflows: {layer}, {of}: {shown(each['operand'])}, whose square is inf"
     return f"first non-finite {each['stage']}: {layer}, {each['of']}: {each['value']}"
+
+
+def _most_grown(autopsy: Mapping[str, Any]) -> Iterator[str]:
+    """Where no layer was past the bound when the training was stopped: the one nearest to it."""
+    if any(each["stage"] == "grown" and not each["beyond"] for each in autopsy["firsts"]):
+        return
+    ratios = {
+        name: (number(row[-1]) or 0.0) / start
+        for name, row, first in zip(autopsy["layers"], autopsy["maxima"], autopsy["initial"], strict=True)
+        if row and (start := number(first) or 0.0) > 0
+    }
+    if ratios:
+        name = max(ratios, key=ratios.__getitem__)
+        yield f"At the end {name} had grown most: {shown(ratios[name])} times its first maximum."
 
 
 def _silent(autopsy: Mapping[str, Any]) -> Iterator[str]:

@@ -68,6 +68,26 @@ def test_a_blow_up_is_told_with_the_firsts_and_the_cause(why: Why) -> None:
     assert lines[-2].startswith("loss, steps 0 to ")
 
 
+def test_what_would_have_come_is_told_as_such(why: Why) -> None:
+    autopsy = {**(blown_up().autopsy or {})}
+    autopsy["firsts"] = [{**each, "beyond": True} for each in autopsy["firsts"]]
+    autopsy |= {"layers": ["conv1", "act1"], "maxima": [[1.0, 8.0], [1.0, 90.0]], "initial": [2.0, 1.0]}
+    out = why(replace(blown_up(), autopsy=autopsy)).out
+    assert "had it gone on, step 1: first non-finite activation" in out
+    assert "At the end act1 had grown most: 90 times its first maximum." in out
+
+
+def test_spikes_are_counted_by_how_they_ended(why: Why) -> None:
+    events: tuple[dict[str, Any], ...] = (
+        *({"kind": "recovered", "step": step, "median": 1.0, "peak": 5.0} for step in (12, 40)),
+        {"kind": "lingering", "step": 80},
+        {"kind": "omitted", "recovered": 3},
+    )
+    out = why(replace(trial("relu", "tune", 1, {"val_accuracy": 0.5}), events=events)).out
+    assert "On the way: 5 loss spikes that it recovered from, at step 12, 40" in out
+    assert "On the way: 1 loss spike that it was slow to recover from, at step 80" in out
+
+
 def test_the_picture_is_in_the_record_s_folder(why: Why) -> None:
     path = Path(why(blown_up()).out.splitlines()[-1])
     assert path.parent.name == "figures"
