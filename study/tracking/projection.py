@@ -228,7 +228,7 @@ def session_tags(event: Event) -> dict[str, str]:
     facts, tags = event.get("environment") or {}, {}
     if event.get("command"):
         program, *arguments = event["command"]
-        tags["mlflow.source.name"] = cut(shlex.join([Path(program).name, *arguments]), MAX_TAG)
+        tags["command"] = cut(shlex.join([Path(program).name, *arguments]), MAX_TAG)
     if (facts.get("git") or {}).get("commit"):
         tags["mlflow.source.git.commit"] = str(facts["git"]["commit"])
     told = {name: value for name, value in facts.items() if not isinstance(value, Mapping)}

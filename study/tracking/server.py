@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -83,6 +84,7 @@ def mlflow_server(uri: str, artifacts: Path, port: int) -> Iterator[Server]:
             stdout=None if os.environ.get("STUDY_DEBUG") else log,
             stderr=None if os.environ.get("STUDY_DEBUG") else log,
             process_group=0,
+            preexec_fn=end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 no other threads here
         )
         server = Server(f"http://{HOST}:{port}", process, log)
         try:
@@ -114,6 +116,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
     process.wait()
+
+
+def end_with_parent() -> None:
+    """In the server's process: be told to end when the process that started it dies, however it dies."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def site_arguments() -> list[str]:

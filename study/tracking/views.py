@@ -44,7 +44,8 @@ def experiments_page(address: str) -> str:
 
 def view_page(address: str, experiment_id: str, view: str) -> str:
     """One view of one study, at a server's address; an empty address gives a link within the UI."""
-    return f"{address.rstrip('/')}#/experiments/{experiment_id}/runs?viewStateShareKey={view}&{CLASSIC}"
+    start = f"{address.rstrip('/')}/" if address else ""
+    return f"{start}#/experiments/{experiment_id}/runs?viewStateShareKey={view}&{CLASSIC}"
 
 
 def views(record: StudyRecord) -> dict[str, tuple[str, State]]:

@@ -8,7 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -96,43 +99,61 @@ def test_ui_of_a_server_points_to_the_server(tmp_path: Path, capsys: pytest.Capt
     assert "is a server with a UI of its own" in capsys.readouterr().err
 
 
+@contextmanager
+def ui_of(folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """`study ui` on a folder's store, and what it prints."""
+    command = [sys.executable, "-m", "study", "ui", "--port", "0", "--out", str(folder)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=declared(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.xdist_group("mlflow")
 def test_ui_shows_the_studies_on_this_machine_alone_until_ctrl_c(
     record: StudyRecord, uri: str, tmp_path: Path
 ) -> None:
     tracking.sync(record, uri)
-    command = [sys.executable, "-m", "study", "ui", "--port", "0", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=declared(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        page = process.stdout.readline().split()[1]
-        name, view = process.stdout.readline().split()
+    with ui_of(tmp_path) as (process, printed):
+        page = printed.readline().split()[1]
         address = page.partition("/#/")[0]
         family = psutil.Process(process.pid).children(recursive=True)
         assert page == f"{address}/#/experiments?workflowType=machine_learning"
-        assert (name, view.partition("/runs?")[2]) == (
-            "acts",
-            "viewStateShareKey=trials&workflowType=machine_learning",
-        )
+        view = f"{address}/#/experiments/1/runs?viewStateShareKey=trials&workflowType=machine_learning"
+        assert printed.readline().split() == ["acts", view]
         assert '["mlflow.workflowType_v1", "machine_learning"]' in requests.get(address, timeout=30).text
         assistant = requests.get(f"{address}/ajax-api/3.0/mlflow/assistant/config", timeout=30)
         assert assistant.status_code == 404
-        listening = {
-            each.laddr.ip for kin in family for each in kin.net_connections("tcp") if each.status == "LISTEN"
-        }
-        assert listening == {"127.0.0.1"}
-        artifacts = {"run_uuid": study_run(address), "path": "record/study.toml"}
-        assert "question" in requests.get(f"{address}/get-artifact", params=artifacts, timeout=30).text
+        sockets = [each for kin in family for each in kin.net_connections("tcp")]
+        assert {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+        artifact = {"run_uuid": study_run(address), "path": "record/study.toml"}
+        assert "question" in requests.get(f"{address}/get-artifact", params=artifact, timeout=30).text
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.communicate()
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in errors
-    assert [kin for kin in family if kin.is_running() and kin.status() != psutil.STATUS_ZOMBIE] == []
+    assert alive(family) == []
+
+
+@pytest.mark.xdist_group("mlflow")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which tells a child of its parent's death")
+def test_ui_that_is_killed_leaves_no_server(uri: str, tmp_path: Path) -> None:
+    with ui_of(tmp_path) as (process, printed):
+        printed.readline()
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert family
+    psutil.wait_procs(family, timeout=60)
+    assert alive(family) == []
+
+
+def alive(family: list[psutil.Process]) -> list[psutil.Process]:
+    return [kin for kin in family if kin.is_running() and kin.status() != psutil.STATUS_ZOMBIE]
 
 
 def study_run(address: str) -> str:

@@ -122,8 +122,9 @@ def test_a_server_that_hangs_holds_nobody_up(tmp_path: Path, proxy: Proxy) -> No
             slowest = max(slowest, time.monotonic() - began)
             time.sleep(0.01)
         closing = time.monotonic()
-    assert time.monotonic() - closing < 2.0
-    assert slowest < 0.5
+    # Far less than the 10 s after which a request is given up, and more than a busy machine takes.
+    assert time.monotonic() - closing < 5.0
+    assert slowest < 2.0
     assert feeder.pending == 52
     assert feeder.trouble is not None
 

@@ -202,7 +202,7 @@ def test_the_studys_run_tells_its_progress(tmp_path: Path) -> None:
 
 def test_the_studys_run_names_command_and_commit(record: StudyRecord) -> None:
     tags = runs(record)[STUDY].tags
-    assert tags["mlflow.source.name"] == "study run acts --profile demo"
+    assert tags["command"] == "study run acts --profile demo"
     assert tags["mlflow.source.git.commit"] == "3e240b4"
 
 
