@@ -82,7 +82,8 @@ def blurred(place: float, width: float, seed: int) -> Trains:
     draw = random.Random(seed)
 
     def stable(lr: float, index: int) -> bool:
-        return draw.random() > 1 / (1 + (place / lr) ** (1 / (width * math.log(10))))
+        logit = math.log10(place / lr) / width
+        return draw.random() > 1 / (1 + math.exp(min(700.0, logit)))
 
     return stable
 
@@ -229,7 +230,8 @@ def quadratic(largest: float, momentum: float) -> Trains:
         for _ in range(1000):
             velocity = momentum * velocity + curvature * weights
             weights = weights - lr * velocity
-        return weights.norm().item() < 10 * start
+        end: float = weights.norm().item()
+        return end < 10 * start
 
     return stable
 
