@@ -15,8 +15,9 @@ from pydantic_core import ErrorDetails
 
 from study.claims import Claim, Pair, Proportion, Trend, Value
 from study.errors import StudyFileError, UnknownName, one_line, shorten
+from study.leaves import Range
 from study.registry import nearest
-from study.spec import COMPONENTS, Objective, Range, Resources, Search, StudySpec, dotted
+from study.spec import COMPONENTS, Objective, Resources, Search, StudySpec, dotted
 
 UNION_TAGS = ("range", "choices", "value", "bool", "int", "float", "text")
 MAX_BYTES = 1_000_000

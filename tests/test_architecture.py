@@ -16,7 +16,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "study"
 # From the ground up; within a floor, step by step. A module imports from the steps below its own
 # and, where it is a package, from itself.
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("errors",), ("registry", "seeding"), ("space", "claims"), ("trial",), ("spec",), ("studyfile",)),
+    (
+        ("errors",),
+        ("registry", "seeding"),
+        ("space", "claims"),
+        ("trial", "leaves"),
+        ("spec",),
+        ("studyfile",),
+    ),
     (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
     (
         ("symptoms",),
