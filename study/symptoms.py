@@ -187,10 +187,12 @@ class Watch:
         ``alike()`` says whether the model answers the same whatever it is shown; asked at chance only.
         ``last``: no epoch comes after this one, so what is sure need not be waited for.
         """
-        if self.scale is None or self.steps <= self.warm_from or self.steps < self.epoch_steps:
+        if self.scale is None:
             return None
         norm = median(self.norms)
         self.largest_norm = max(self.largest_norm, norm)
+        if self.steps <= self.warm_from or self.steps < self.epoch_steps:
+            return None
         margin = CHANCE_DEVIATIONS * math.sqrt(self.chance * (1 - self.chance) / examples)
         if accuracy > self.chance + margin:
             self.at_chance = None

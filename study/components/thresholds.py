@@ -50,7 +50,7 @@ class Thresholds:
     no_return_steps: Steps = 100
     dead_epochs: Annotated[int, Ge(1)] = 3
     dead_loss: Annotated[float, Interval(gt=0, lt=1)] = 0.01
-    dead_gradient: Annotated[float, Interval(gt=0, lt=1)] = 0.25
+    dead_gradient: Annotated[float, Interval(gt=0, lt=1)] = 0.3
     spike_deviations: Positive = 6.0
     spike_ratio: Above1 = 1.5
     spike_height: Positive = 0.1
