@@ -193,7 +193,12 @@ def _silent(autopsy: Mapping[str, Any]) -> Iterator[str]:
 
 def _cause(autopsy: Mapping[str, Any]) -> Iterator[str]:
     function = f", in {autopsy['operation']}" if autopsy.get("operation") else ""
-    if autopsy["cause"] == "growth":
+    broken = [each for each in autopsy["firsts"] if each["stage"] != "grown"]
+    if autopsy["cause"] == "growth" and not broken:
+        yield "Cause: growth. Activations grew far beyond where they began; none overflowed."
+    elif autopsy["cause"] == "growth" and broken[0]["beyond"]:
+        yield f"Cause: growth. The numbers grew, and would have overflowed at step {broken[0]['step']}."
+    elif autopsy["cause"] == "growth":
         yield "Cause: growth. The numbers grew until they overflowed."
     elif autopsy["cause"]:
         yield f"Cause: an invalid operation{function}. Ordinary numbers went in (0/0, log 0, inf - inf ...)."

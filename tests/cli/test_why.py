@@ -75,6 +75,7 @@ def test_what_would_have_come_is_told_as_such(why: Why) -> None:
     out = why(replace(blown_up(), autopsy=autopsy)).out
     assert "had it gone on, step 1: first non-finite activation" in out
     assert "At the end act1 had grown most: 90 times its first maximum." in out
+    assert "Cause: growth. The numbers grew, and would have overflowed at step 1." in out
 
 
 def test_spikes_are_counted_by_how_they_ended(why: Why) -> None:
