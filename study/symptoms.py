@@ -44,7 +44,7 @@ class Watch:
         self.losses: deque[float] = deque()
         self.norms: deque[float] = deque(maxlen=WINDOW)
         self.high = 0
-        self.high_from = math.inf
+        self.highest = 0.0
         self.spike: Event | None = None
         self.at_chance: int | None = None
         self.largest_norm = 0.0
@@ -114,11 +114,11 @@ class Watch:
         if now <= self.limits.no_return * (self.scale or 0) or now <= 1.1 * self.best:
             self.high = 0
             return None
-        self.high_from = self.high_from if self.high else now
+        self.highest = max(self.highest, now) if self.high else now
         self.high += 1
         if self.high < self.limits.no_return_steps:
             return None
-        if now < 0.8 * self.high_from:
+        if now < 0.8 * self.highest:
             self.high = 0
             return None
         said = f"median loss {now:.4g} for {self.high} steps after {self.best:.4g} at best"
@@ -239,6 +239,6 @@ class Watch:
 
 
 MOVING = (
-    *("steps", "lr", "warm_from", "smoothed", "best", "high", "high_from"),
+    *("steps", "lr", "warm_from", "smoothed", "best", "high", "highest"),
     *("spike", "at_chance", "largest_norm", "events", "omitted"),
 )

@@ -27,7 +27,8 @@ class Thresholds:
     ``rise_level`` and above ``rise`` times its own best.
 
     No return: after the warm-up, the median of the last 50 losses above ``no_return`` and above 1.1 times
-    the best smoothed loss for ``no_return_steps`` steps in a row, and not a fifth lower at their end.
+    the best smoothed loss for ``no_return_steps`` steps in a row, and not coming down: at their end no
+    fifth below its highest among them.
 
     Dead: accuracy at chance for an epoch and a warm-up if the model answers the same whatever it is shown;
     else for ``dead_epochs`` epochs, the median loss no better than the constant's, but for ``dead_loss`` of
