@@ -2,6 +2,7 @@
 
 addresses    which stores there are, and whether one can be used
 projection   what MLflow should hold: events to runs; pure
+words        what MLflow admits, and how ours is written there; pure
 views        descriptions and saved views for the UI; pure
 outbox       what of the journal is pending
 store        the experiment and the runs in MLflow

@@ -10,7 +10,7 @@ import json
 from study.claims import Claim
 from study.record import StudyRecord
 from study.spec import StudySpec
-from study.tracking.projection import MAX_NOTE, cut
+from study.tracking.words import MAX_NOTE, cut
 
 State = dict[str, object]
 

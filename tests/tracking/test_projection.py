@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from study.record import JournalWriter, StudyRecord
-from study.tracking.projection import STUDY, Projection, Run, key_name, long_tag, projected, whole_tag
+from study.tracking.projection import STUDY, Projection, Run, projected
+from study.tracking.words import key_name, long_tag, whole_tag
 from study.trial import TrialConfig, TrialResult, Verdict
 from tests.tracking.records import begin, config, events, new_record, row, run_trial, times
 
