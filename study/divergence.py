@@ -197,8 +197,9 @@ def reestimated(
     model: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]
 ) -> Iterator[None]:
     """Inside, batch norm's running statistics are the plain means over ``batches`` of images, which
-    ``forward`` puts through the model, the rest of it in eval mode; afterwards they are as before, but
-    for those that were not finite, and never would be again."""
+    ``forward`` puts through the model, the rest of it in eval mode. Afterwards they are as before, unless
+    some were not finite, and never would have been again: then all stay as estimated.
+    """
     layers = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
     before = [
         (each.momentum, {name: value.clone() for name, value in each.named_buffers()}) for each in layers
@@ -215,7 +216,7 @@ def reestimated(
     for layer, (momentum, _) in zip(layers, before, strict=True):
         layer.momentum = momentum
     yield
-    for layer, (_, buffers) in zip(layers, before, strict=True):
-        if all(value.isfinite().all() for value in buffers.values()):
+    if all(value.isfinite().all() for _, buffers in before for value in buffers.values()):
+        for layer, (_, buffers) in zip(layers, before, strict=True):
             for name, value in layer.named_buffers():
                 value.copy_(buffers[name])

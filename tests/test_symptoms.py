@@ -17,10 +17,11 @@ from study.trial import Verdict
 # Cross-entropy of 10 and of 100 classes, squared errors of small and of large targets.
 SCALES = pytest.mark.parametrize("scale", [math.log(10), math.log(100), 0.003, 4e4])
 EPOCH = 50
+DEFAULTS = Thresholds()
 
 
-def watch(scale: float = 1.0, *, epoch_steps: int = EPOCH, **limits: float) -> Watch:
-    return Watch(Thresholds(**limits), scale, chance=0.1, epoch_steps=epoch_steps)  # type: ignore[arg-type]
+def watch(scale: float = 1.0, limits: Thresholds = DEFAULTS, *, epoch_steps: int = EPOCH) -> Watch:
+    return Watch(limits, scale, chance=0.1, epoch_steps=epoch_steps)
 
 
 def feed(told: Watch, losses: Iterable[float], norm: float = 1.0, lr: float | None = None) -> Verdict | None:
@@ -42,9 +43,9 @@ def falling(start: float, end: float, steps: int, spread: float = 0.1) -> Iterat
     return (level * chance for level, chance in zip(shape, noisy(1.0, steps, spread), strict=True))
 
 
-def settled(scale: float = 1.0, **limits: float) -> Watch:
+def settled(scale: float = 1.0, limits: Thresholds = DEFAULTS) -> Watch:
     """A training that has come down to a fifth of the scale in 200 steps."""
-    told = watch(scale, **limits)
+    told = watch(scale, limits)
     assert feed(told, itertools.chain(falling(1.1, 0.2, 100), noisy(0.2, 100))) is None
     return told
 
@@ -147,7 +148,7 @@ def test_a_single_loss_of_twenty_constants_is_a_spike() -> None:
 
 
 def test_the_limit_of_an_explosion_is_the_study_file_s() -> None:
-    assert feed(watch(explosion=1e6, rise_level=1e6), [1.0, 200.0, 500.0]) is None
+    assert feed(watch(limits=Thresholds(explosion=1e6, rise_level=1e6)), [1.0, 200.0, 500.0]) is None
 
 
 # -- no return
@@ -327,7 +328,7 @@ def test_a_drop_of_the_rate_is_not() -> None:
 
 
 def test_events_past_the_two_hundredth_are_counted() -> None:
-    told = settled(spike_deviations=1.0, recovery_steps=1)
+    told = settled(limits=Thresholds(spike_deviations=1.0, recovery_steps=1))
     while len(told.told()) <= MAX_EVENTS or told.told()[-1]["kind"] != "omitted":
         feed(told, [2.0, *noisy(0.2, 60)])
     feed(told, [2.0, *noisy(0.2, 60)])

@@ -16,9 +16,10 @@ from study.components.activations import ACTIVATIONS
 from study.components.datasets import LoadedData, load_dataset
 from study.components.metrics import METRICS
 from study.components.optimizers import OPTIMIZERS
+from study.devices import reproducible
 from study.errors import StudyError
 from study.space import Scalar
-from study.training import train
+from study.training import evaluate_epoch, prepare, train, train_epoch
 from study.trial import Row, TrialConfig, TrialResult
 
 DIGITS = load_dataset("digits", None)
@@ -275,6 +276,66 @@ def test_a_test_set_that_overflows_diverges_in_the_confirm_phase() -> None:
     assert result.verdict.reason.startswith("test_")
     assert result.metrics == {}
     assert len(result.curve) == 2
+
+
+def test_a_rate_that_is_ten_times_too_high_explodes_in_finite_numbers() -> None:
+    verdict = run(optimizer__lr=0.5).verdict
+    assert (verdict.status, verdict.kind, verdict.epoch) == ("diverged", "explosion", 1)
+    assert verdict.numbers["best_constant"] == pytest.approx(math.log(10), rel=0.001)
+    assert (verdict.numbers["loss"] or 0) > math.log(10)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_relu_at_a_high_rate_dies_in_finite_numbers(seed: int) -> None:
+    result = run(seed=seed, activation__name="relu", optimizer__lr=0.4, training__epochs=30)
+    assert (result.verdict.status, result.verdict.kind) == ("stalled", "dead")
+    # 100 steps of warm-up, then 100 more at chance; an epoch has 13 steps.
+    assert 200 <= (result.verdict.step or 0) < 350
+    assert result.verdict.epoch == len(result.curve)
+    assert result.metrics == {}
+    assert all(math.isfinite(row["train_loss"] or math.nan) for row in result.curve)
+
+
+def test_a_deep_sigmoid_on_its_plateau_is_left_to_try() -> None:
+    result = run(activation__name="sigmoid", optimizer__lr=0.05, training__epochs=25)
+    assert result.verdict.status == "ok"
+    assert (result.curve[-1]["train_accuracy"] or 1) < 0.15
+
+
+def test_thresholds_are_hyperparameters() -> None:
+    changes: dict[str, Any] = {"optimizer__lr": 0.5, "divergence__explosion": 1e30}
+    verdict = run(**changes, divergence__rise_level=1e30).verdict
+    assert (verdict.status, verdict.kind) == ("diverged", "nonfinite_loss")
+
+
+def test_the_monitor_changes_no_number_of_a_healthy_training() -> None:
+    deaf: dict[str, Any] = {f"divergence__{name}": 1e30 for name in ("explosion", "rise_level", "no_return")}
+    deaf |= {"divergence__spike_deviations": 1e30, "divergence__evaluation": 1e30}
+    assert numbers(run(**NOISY, **deaf)) == numbers(run(**NOISY))
+
+
+def test_an_evaluation_that_batch_norm_alone_breaks_is_made_again_and_told() -> None:
+    with reproducible(torch.device("cpu"), 1, 1):
+        trial = prepare(config(model__batch_norm=True), DIGITS, torch.device("cpu"))
+        train_epoch(trial)
+        layer = next(each for each in trial.model.modules() if isinstance(each, torch.nn.BatchNorm2d))
+        assert layer.running_var is not None
+        layer.running_var.fill_(math.nan)
+        evaluation = evaluate_epoch(trial)
+        assert all(map(math.isfinite, evaluation.values()))
+        assert evaluation == evaluate_epoch(trial)
+    (event,) = trial.monitor.events
+    assert (event["kind"], event["step"], event["train_eval_loss"]) == ("evaluation_alone", 12, None)
+    assert event["reestimated"] == evaluation["train_eval_loss"]
+
+
+def test_wild_but_finite_evaluations_are_reported_as_they_are() -> None:
+    result = run(activation__name="relu", model__batch_norm=True, optimizer__lr=0.8, training__epochs=12)
+    told = [event for event in result.events if event["kind"] == "evaluation_alone"]
+    assert told
+    for event in told:
+        row = result.curve[event["step"] // 13]
+        assert row["train_eval_loss"] == event["train_eval_loss"] > event["reestimated"]
 
 
 def test_a_model_that_does_not_fit_the_pictures_is_the_user_s_mistake() -> None:

@@ -19,6 +19,7 @@ from study.components.models import MODELS, Shape
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
+from study.components.thresholds import Thresholds
 from study.errors import UnknownName
 
 TABLES: dict[str, dict[str, Any]] = {
@@ -85,6 +86,9 @@ def test_a_value_past_its_limit_is_refused(builder: str, argument: str, value: f
         (Routine, "batch_size", 128, 0.5),
         (Routine, "precision", "bf16", "fp8"),
         (Routine, "evaluation_size", 1, 0),
+        (Thresholds, "explosion", 10.0, 1.0),
+        (Thresholds, "dead_gradient", 0.5, 1.0),
+        (Thresholds, "no_return_steps", 1, 0),
     ],
 )
 def test_a_component_without_names_has_limits_too(
