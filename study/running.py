@@ -69,7 +69,8 @@ def run_study(
 
     data = load_data(spec, options.data_dir)
     uri = options.tracking_uri or tracking.default_tracking_uri(options.root)
-    tracking.check(uri)
+    if warning := tracking.check(uri):
+        say(f"MLflow   {warning}")
     record = StudyRecord.create(options.root, spec, options.fresh)
     say(f"record   {record.folder}")
     say(f"data     {data.name}{' (a part)' if data.part else ''} from {data.origin}")
@@ -90,7 +91,7 @@ def run_study(
         say(f"MLflow   {pending} records pending; send them later with: study sync {record.name}")
     failed = tuple(each for each in conductor.done.values() if each.verdict.status == "failed")
     outcome = Outcome(record, files, conductor.missing(), failed, pending)
-    _raise_if_cut_short(conductor, outcome)
+    raise_if_cut_short(conductor, outcome)
     return outcome
 
 
@@ -187,7 +188,7 @@ def _why_cut_short(conductor: Conductor) -> str | None:
     return "the time budget is used up" if conductor.out_of_time else None
 
 
-def _raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:
+def raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:
     record = outcome.record
     again = "run the same command again to go on"
     if conductor.broken:
