@@ -311,10 +311,10 @@ class Conductor:
         """
         ended = record.results().values()
         results = {each.config.id: each for each in ended if each.verdict.status != "failed"}
-        events = list(record.events())
         asked = record.asked()
-        last = {event["trial"]: number for number, event in enumerate(events) if event["event"] == "result"}
-        for number, event in enumerate(events):
+        numbered = enumerate(record.events())
+        last = {event["trial"]: number for number, event in numbered if event["event"] == "result"}
+        for number, event in enumerate(record.events()):
             trial = event.get("trial", "")
             if event["event"] == "result" and event["result"]["verdict"].get("kind") in FROM_THE_START:
                 self._saved.pop(trial, None)

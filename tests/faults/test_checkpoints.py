@@ -74,7 +74,7 @@ def go_on(checkpoints: Checkpoints, trial: TrialConfig | None = None) -> TrialRe
 def numbers(result: TrialResult) -> tuple[Any, ...]:
     """All that must be equal to the last bit."""
     curve = [{key: value for key, value in row.items() if key not in TIMES} for row in result.curve]
-    return result.verdict, curve, dict(result.metrics), result.gradient_evaluations
+    return result.verdict, curve, dict(result.metrics), result.gradient_evaluations, result.events
 
 
 @cache

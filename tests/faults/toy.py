@@ -182,6 +182,7 @@ def numbers(record: StudyRecord) -> dict[str, Any]:
             dict(result.metrics),
             [{key: value for key, value in row.items() if key not in TIMES} for row in result.curve],
             result.gradient_evaluations,
+            result.events,
         )
         for trial, result in record.results().items()
     }
