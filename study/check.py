@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from annotated_types import Ge
 from pydantic import TypeAdapter, ValidationError
 
-from study.claims import STABLE_LR, STRICT, Claim
+from study.claims import HAPPENINGS, SHARE, STABLE_LR, STRICT, Claim
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
@@ -120,6 +120,9 @@ def _check_claims(spec: StudySpec) -> None:
         if claim.metric == STABLE_LR:
             _check_edge_claim(spec, claim, f"claims[{index}]")
             continue
+        if claim.metric == SHARE:
+            _check_share_claim(claim, f"claims[{index}]")
+            continue
         if claim.metric not in full_names():
             unknown = f"unknown metric {shorten(claim.metric)}"
             raise StudyFileError(key, unknown, None, nearest(claim.metric, full_names()))
@@ -148,6 +151,24 @@ def _check_edge_claim(spec: StudySpec, claim: Claim, key: str) -> None:
             f"a claim about {STABLE_LR} is a value, a ratio or a difference",
             claim.kind,
             "e.g. ratio = { arms = [A, B], at_least = 2.0 }",
+        )
+
+
+def _check_share_claim(claim: Claim, key: str) -> None:
+    """A claim about what share of the trials something happens in."""
+    if claim.proportion is None:
+        raise StudyFileError(
+            key,
+            f"a claim about {SHARE} is a proportion",
+            claim.kind,
+            'e.g. proportion = { of = "diverged", ... }',
+        )
+    if claim.proportion.of not in HAPPENINGS:
+        raise StudyFileError(
+            f"{key}.proportion.of",
+            f"nothing that happens in a trial is called {shorten(claim.proportion.of)}",
+            None,
+            nearest(claim.proportion.of, HAPPENINGS),
         )
 
 

@@ -19,6 +19,15 @@ Judgement = Literal["reproduced", "contradicted", "undecided"]
 
 # A metric that no single trial has: the learning rate at which half of an arm's trainings blow up.
 STABLE_LR = "lr50"
+# Another: what share of the trials something happens in.
+SHARE = "trials"
+# What may happen in a trial: how it ends (study.trial.Verdict's status or kind), or an event on its way.
+HAPPENINGS = (
+    *("ok", "pruned", "diverged", "stalled"),
+    *("nonfinite_loss", "nonfinite_gradient", "nonfinite_parameter", "nonfinite_buffer"),
+    *("nonfinite_evaluation", "explosion", "no_return", "dead"),
+    *("spikes", "recovered", "lingering", "evaluation_alone"),
+)
 
 
 class Bounds(BaseModel):

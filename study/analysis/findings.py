@@ -74,9 +74,8 @@ class Findings:
                 f"{counted(to_confirm, 'replicate')} have ended. Run it again to go on."
             )
         if confirmed == 0 and self.ranked:
-            found.append(
-                "There is no replicate yet, so there is no ranking: tuning values favour whoever was lucky."
-            )
+            why = "There is no replicate yet" if to_confirm else "No replicate was asked for"
+            found.append(f"{why}, so there is no ranking: tuning values favour whoever was lucky.")
         failed = sum(each.verdict.status == "failed" for each in self.results.values())
         if failed:
             found.append(

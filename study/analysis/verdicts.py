@@ -14,8 +14,9 @@ from study.analysis.intervals import LEVEL, PairedTest, holm
 from study.analysis.outcomes import Results, direction, ended, replicates
 from study.analysis.ranking import Ranking, compare, ranking
 from study.analysis.selection import replicates_expected
+from study.analysis.shares import judge_share
 from study.analysis.wording import counted, listed, metric_name
-from study.claims import STABLE_LR, Claim, Judgement
+from study.claims import SHARE, STABLE_LR, Claim, Judgement
 from study.errors import one_line
 from study.spec import StudySpec
 
@@ -92,8 +93,8 @@ def judge_all(spec: StudySpec, results: Results) -> tuple[ClaimVerdict, ...]:
 
 
 def judge(claim: Claim, spec: StudySpec, results: Results) -> ClaimVerdict:
-    """The verdict on one claim, from the confirm phase alone; on one about largest stable learning
-    rates from all probes (see study.analysis.edge_claims).
+    """The verdict on one claim, from the confirm phase alone; but on one about largest stable learning
+    rates or shares of the trials from all trials (see study.analysis.edge_claims and shares).
 
     A ranking is judged by its links, the neighbours in the claimed order. A link is *reproduced*
     where the paired difference is above the claim's margin (paired t, two-sided 5 %) and
@@ -102,8 +103,9 @@ def judge(claim: Claim, spec: StudySpec, results: Results) -> ClaimVerdict:
     Holm's correction over the links, and else *undecided*. It is judged once, when every replicate
     of the claimed arms has ended: looking earlier and stopping at will would inflate the errors.
     """
-    if claim.metric == STABLE_LR:
-        verdict, reason, estimate = judge_edges(claim, spec, results)
+    if claim.metric in (STABLE_LR, SHARE):
+        judge_number = judge_edges if claim.metric == STABLE_LR else judge_share
+        verdict, reason, estimate = judge_number(claim, spec, results)
         return ClaimVerdict(claim, verdict, reason, estimate=estimate)
     if claim.ranking is None:
         return ClaimVerdict(claim, "undecided", f"Claims of the kind {claim.kind} are not judged yet")
