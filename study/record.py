@@ -97,7 +97,8 @@ class StudyRecord:
         folder = root / spec.name / (spec.digest if number == 1 else f"{spec.digest}-{number}")
         try:
             folder.mkdir(parents=True, exist_ok=True)  # there already where a process died right here
-            write_whole(folder / "study.toml", spec.to_toml())
+            # Of drivers that start at once each writes the same bytes, and one gets the lock afterwards.
+            write_whole(folder / "study.toml", spec.to_toml(), writer=f".{os.getpid()}")
         except OSError as error:
             raise RecordError(
                 f"{folder}: cannot be written: {error.strerror}; choose another --out"

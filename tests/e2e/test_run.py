@@ -178,10 +178,8 @@ def test_a_killed_worker_costs_its_trial_a_new_attempt_and_nothing_else(start: S
         event["attempt"] for event in record_at(tmp_path / "runs").events() if event["event"] == "started"
     ]
     assert len(attempts) == 12 + 1
-    assert {result.verdict.status for result in record_at(tmp_path / "runs").results().values()} <= {
-        "ok",
-        "diverged",
-    }
+    verdicts = {result.verdict.status for result in record_at(tmp_path / "runs").results().values()}
+    assert "failed" not in verdicts
 
 
 def test_a_time_budget_ends_a_run_that_can_go_on(start: Start) -> None:
