@@ -44,7 +44,7 @@ class Arrival(Protocol):
 class Reading:
     """One step's loss and gradient norm on their way to the host; there once ``arrival`` is.
 
-    A third value, every ``CHECK_EVERY`` steps, is the largest magnitude among parameters and buffers.
+    A third value, every ``CHECK_EVERY`` steps, is the norm of all parameters and buffers.
     """
 
     step: int
@@ -90,8 +90,13 @@ class Monitor:
         """
         values = [loss, gradient_norm]
         if self._tensors and self.steps % CHECK_EVERY == CHECK_EVERY - 1:
-            values.append(largest_magnitude(self._tensors.values()))
-        return self.take(send(self.steps, values, lr))
+            values.append(total_norm(self._tensors.values()))
+        if loss.device.type != "cpu":
+            return self.take(send(self.steps, values, lr))
+        self.steps += 1
+        if self.verdict is None:
+            self.verdict = self._judge(self.steps - 1, [value.item() for value in values], lr)
+        return self.verdict
 
     def take(self, reading: Reading) -> Verdict | None:
         """As ``step``, with numbers that are on their way already."""
@@ -149,14 +154,14 @@ class Monitor:
                 if len(self._waiting) <= allowed:
                     break
                 arrival.synchronize()
-            self.verdict = self._judge(self._waiting.popleft())
+            reading = self._waiting.popleft()
+            self.verdict = self._judge(reading.step, reading.values.tolist(), reading.lr)
         return self.verdict
 
-    def _judge(self, reading: Reading) -> Verdict | None:
-        loss, gradient_norm, *largest = reading.values.tolist()
-        verdict = self._watch.step(loss, gradient_norm, reading.lr)
-        suspect = verdict.kind == "explosion" if verdict else not all(map(math.isfinite, largest))
-        return self._spoilt(reading.step, verdict) if suspect else verdict
+    def _judge(self, step: int, values: list[float], lr: float | None) -> Verdict | None:
+        verdict = self._watch.step(values[0], values[1], lr)
+        suspect = verdict.kind == "explosion" if verdict else not all(map(math.isfinite, values[2:]))
+        return self._spoilt(step, verdict) if suspect else verdict
 
     def _spoilt(self, step: int, verdict: Verdict | None) -> Verdict | None:
         """The verdict, or one on the first parameter or buffer that is not finite."""
@@ -176,10 +181,11 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in named if tensor.is_floating_point()}
 
 
-def largest_magnitude(of: Iterable[Tensor]) -> Tensor:
-    """A scalar on the device, finite where all are: a maximum cannot overflow as a sum would."""
+def total_norm(of: Iterable[Tensor]) -> Tensor:
+    """The 2-norm of all of them, a scalar on the device: not finite where one number is not, or where the
+    sum of squares overflows. (The largest magnitude cannot overflow, but takes 20 times as long.)"""
     with torch.no_grad():
-        return get_total_norm(of, norm_type=math.inf)
+        return get_total_norm(of)
 
 
 def send(step: int, values: Iterable[Tensor], lr: float | None = None) -> Reading:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from study.components.thresholds import Thresholds
-from study.divergence import CHECK_EVERY, LATE_STEPS, Monitor, Reading, reestimated
+from study.divergence import CHECK_EVERY, LATE_STEPS, Monitor, Reading, reestimated, send
 from study.trial import Verdict
 
 
@@ -79,6 +79,14 @@ def test_a_verdict_stays() -> None:
 
 def test_bfloat16_numbers_are_read_too() -> None:
     assert Monitor().step(number(math.nan).bfloat16(), number(1.0)) is not None
+
+
+def test_numbers_that_were_sent_arrive_as_they_were() -> None:
+    monitor = Monitor()
+    assert monitor.take(send(0, [number(2.3), number(1.5).bfloat16()])) is None
+    verdict = monitor.take(send(1, [number(2.3), number(math.inf), number(1.0)], lr=0.1))
+    assert verdict is not None
+    assert verdict.numbers == {"loss": pytest.approx(2.3), "gradient_norm": None}
 
 
 def test_numbers_that_are_late_are_waited_for_after_two_steps() -> None:
