@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 from filelock import FileLock, Timeout
 
 from study import studyfile
@@ -99,6 +100,9 @@ class StudyRecord:
             folder.mkdir(parents=True, exist_ok=True)  # there already where a process died right here
             # Of drivers that start at once each writes the same bytes, and one gets the lock afterwards.
             write_whole(folder / "study.toml", spec.to_toml(), writer=f".{os.getpid()}")
+            for left in folder.glob(".study.toml.*.partial"):
+                if not psutil.pid_exists(int(left.name.split(".")[-2])):
+                    left.unlink(missing_ok=True)
         except OSError as error:
             raise RecordError(
                 f"{folder}: cannot be written: {error.strerror}; choose another --out"

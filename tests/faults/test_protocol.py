@@ -316,13 +316,13 @@ def test_a_driver_killed_before_the_study_file_had_its_name_begins_anew(tmp_path
     spec = a_study()
     folder = tmp_path / "toy" / spec.digest
     folder.mkdir(parents=True)
-    text = spec.to_toml()
+    text = spec.to_toml()  # what follows was written by a process of a number that none has
     if left != "nothing":
-        (folder / ".study.toml.partial").write_text(text if left == "all" else text[: len(text) // 2])
+        (folder / ".study.toml.9999999.partial").write_text(text if left == "all" else text[: len(text) // 2])
     record = StudyRecord.create(tmp_path, spec)
     assert record.folder == folder
     assert record.spec == spec
-    assert not (folder / ".study.toml.partial").exists()
+    assert not (folder / ".study.toml.9999999.partial").exists()
 
 
 def test_what_the_disk_did_not_take_is_taken_back(tmp_path: Path, processes: ForkServerContext) -> None:
