@@ -28,6 +28,9 @@ test-slow: install  ## the tests that take minutes each
 bench-cliff: install  ## what samplers waste beyond a cliff, by what they are told of diverged trials
 	$(BIN)/python -m tests.benchmarks.cliff
 
+test-faults: install  ## every fault: kills, cuts, damage, hangs, a soak (an hour)
+	$(PYTEST) tests/faults -m "faults or slow"
+
 lint: install  ## ruff and mypy alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

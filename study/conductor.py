@@ -135,6 +135,11 @@ class Conductor:
             for progress in self.arms.values()
         )
 
+    @property
+    def complete(self) -> bool:
+        """Whether every trial has ended for good; one that failed is tried again by the next run."""
+        return not self.missing() and all(each.verdict.status != "failed" for each in self.done.values())
+
     # -- what others tell --------------------------------------------------------------------------
 
     def started(self, trial: TrialConfig, token: str, epoch: int = 0) -> None:

@@ -82,7 +82,7 @@ def run_study(
         journal.session(facts, list(options.command))
         with tracking.Feeder(record, uri) as feeder:
             conductor = run_trials(record, journal, data, options, say=say, watch=watch)
-            if not conductor.missing() and not record.finished:
+            if conductor.complete and not record.finished:
                 journal.finished()
             files = _report(record, uri, say)
             journal.ended(_why_cut_short(conductor))

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Laid over the C library: the wall clock is an hour ahead in every other fifth of a second.
+# Laid over the C library: about every other look at the wall clock finds it an hour ahead. The looks are
+# spread by the golden ratio, so whoever looks at every second or third of them sees it jump as well.
 JUMPING = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -32,21 +33,19 @@ JUMPING = """
 
 int clock_gettime(clockid_t clock, struct timespec *at) {
   static int (*real)(clockid_t, struct timespec *);
+  static _Atomic unsigned looks;
   if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
   int answer = real(clock, at);
-  if (clock == CLOCK_REALTIME && at->tv_nsec / 200000000 % 2) at->tv_sec += 3600;
+  if (clock == CLOCK_REALTIME && looks++ * 2654435769u >> 31) at->tv_sec += 3600;
   return answer;
 }
 """
 
 DRIVER = """
-import sys, time
+import sys
 from pathlib import Path
 from study.components.datasets import load_dataset
 from tests.faults.toy import TRAINED, a_study, run_trained
-stamps = []
-while len(set(stamp // 1800 for stamp in stamps)) < 2:
-    stamps.append(time.time())
 run_trained(Path(sys.argv[1]), a_study(TRAINED), load_dataset("digits", None))
 """
 

@@ -86,7 +86,7 @@ def conducting(root: Path, spec: StudySpec, concurrent: int = 1, **options: Any)
         journal.session({"data": {"fingerprint": "toy"}}, ["study", "run"])
         conductor = Conductor(record, journal, worst=CHANCE, concurrent=concurrent, **options)
         yield conductor
-        if not conductor.missing() and not record.finished:
+        if conductor.complete and not record.finished:
             journal.finished()
 
 
@@ -164,7 +164,7 @@ def run_trained(root: Path, spec: StudySpec, data: LoadedData) -> StudyRecord:
         conductor = Conductor(record, journal, worst=worst)
         while train_next(conductor, data, keeping_of(record)):
             pass
-        if not conductor.missing() and not record.finished:
+        if conductor.complete and not record.finished:
             journal.finished()
     return record
 
