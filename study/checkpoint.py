@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Checkpoints:
     ``every_s``: seconds of training from one checkpoint to the next, at least; they are written at the
     ends of epochs, and at the end of each where it is 0. ``circumstances`` are facts on which a trial's
     numbers depend beside its config (the data's fingerprint, the device): a checkpoint made under others
-    is not used.
+    is not used. ``now`` is a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class Checkpoints:
         *,
         every_s: float = 10.0,
         circumstances: Mapping[str, str] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.every_s = folder, every_s
+        self.folder, self.every_s, self._now = folder, every_s, now
         self.identity = identity(config, circumstances or {})
         self.saved: Saved | None = None
         self.epoch = 0
         self.faults: list[str] = []
-        self._last, self._cost_s = time.monotonic(), 0.0
+        self._last, self._cost_s = now(), 0.0
         self._looked = self._complained = False
 
     def load(self) -> Sequence[Row]:
@@ -107,13 +108,13 @@ class Checkpoints:
             self.load()
         if self.saved is not None:
             restore(trial, self.saved.snapshot)
-        self._last = time.monotonic()
+        self._last = self._now()
         return self.saved
 
     def offer(self, trial: Trial, curve: Sequence[Row], seconds: float) -> None:
         """An epoch has ended; write a checkpoint if one is due. A disk that does not take it costs the
         checkpoint alone; ``faults`` says so, once."""
-        began = time.monotonic()
+        began = self._now()
         if self.every_s and began - self._last < max(self.every_s, self._cost_s / LARGEST_SHARE):
             return
         path = self.folder / f"{len(curve):06d}.ckpt"
@@ -126,7 +127,7 @@ class Checkpoints:
             self._complain(error)
         else:
             self.epoch = len(curve)
-        self._last = time.monotonic()
+        self._last = self._now()
         self._cost_s = self._last - began
 
     def _drop_older(self) -> None:

@@ -200,8 +200,9 @@ def test_a_second_driver_of_the_same_study_is_turned_away(start: Start, tmp_path
 
 def test_fresh_starts_over_in_a_new_folder(start: Start, tmp_path: Path) -> None:
     arms = ("--set", "search.trials_per_arm=1", "--set", "search.replicates=1")
-    assert end(start("run", "../files/mine.toml", *arms))[0] == 0
-    assert end(start("run", "../files/mine.toml", *arms, "--fresh"))[0] == 0
+    for more in ([], ["--fresh"]):
+        code, _, err = end(start("run", "../files/mine.toml", *arms, *more))
+        assert code == 0, err
     folders = sorted(path.name for path in (tmp_path / "runs" / "mine").iterdir())
     assert len(folders) == 2
     assert folders[1] == f"{folders[0]}-2"

@@ -6,6 +6,7 @@ Cases 11 and 12 of the faults.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import pickle
 import random
@@ -63,8 +64,8 @@ def config(index: int = 0, **changes: Scalar) -> TrialConfig:
     return TrialConfig("toy", "arm", "confirm", index, {**HYPERPARAMETERS, **dotted}, 1 + index, 2)
 
 
-def kept(folder: Path, trial: TrialConfig | None = None, every_s: float = 0) -> Checkpoints:
-    return Checkpoints(folder, trial or config(), every_s=every_s)
+def kept(folder: Path, trial: TrialConfig | None = None, every_s: float = 0, **options: Any) -> Checkpoints:
+    return Checkpoints(folder, trial or config(), every_s=every_s, **options)
 
 
 def go_on(checkpoints: Checkpoints, trial: TrialConfig | None = None) -> TrialResult:
@@ -197,9 +198,12 @@ def test_a_trial_that_is_soon_over_writes_none(tmp_path: Path) -> None:
 
 
 def test_where_writing_is_slow_it_is_done_less_often(tmp_path: Path) -> None:
-    cut_after(EPOCHS, tmp_path / "trial", every_s=1e-9)
-    written = len(list((tmp_path / "trial").glob("*.ckpt")))
-    assert written == 1, "a checkpoint takes far more than a twentieth of these epochs"
+    """By a clock that goes on a second at every look, so that writing takes as long as an epoch."""
+    looks = itertools.count()
+    slow = kept(tmp_path / "trial", every_s=1e-9, now=lambda: float(next(looks)))
+    train(config(), DIGITS, device="cpu", threads=1, checkpoints=slow)
+    (written,) = (tmp_path / "trial").glob("*.ckpt")
+    assert written.name == "000001.ckpt"
 
 
 def test_an_epoch_that_is_not_finite_is_no_place_to_go_on_from(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ LONG: dict[str, Any] = {
     **TRAINED,
     "scientific": {"activation": {"name": ["elu"]}},
     "fixed": {**TRAINED["fixed"], "training": {**TRAINED["fixed"]["training"], "epochs": 40}},
-    "resources": {"checkpoint_s": 0.0, "silence_s": 4.0},
+    "resources": {"checkpoint_s": 0.0, "silence_s": 15.0},
 }
 
 Start = Callable[..., "subprocess.Popen[str]"]
