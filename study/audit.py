@@ -149,9 +149,12 @@ def _made_anew(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
 
 
 def _worst(record: StudyRecord) -> float:
+    """What diverged trials were told as: by the data set's classes, or as the last session noted it."""
     spec = record.spec
-    name = str(spec.arms()[0].held["dataset.name"])
-    return worst_value(spec.objective.metric, len(DATASETS[name].classes))
+    classes = DATASETS[str(spec.arms()[0].held["dataset.name"])].classes
+    if classes:
+        return worst_value(spec.objective.metric, range(len(classes)))
+    return float(record.sessions()[-1]["environment"]["worst_objective"])
 
 
 def _plan(conductor: Conductor, ledger: Ledger) -> Iterator[Violation]:

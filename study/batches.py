@@ -1,9 +1,9 @@
-"""A data set that lives on the device as bytes, and the batches made of it there."""
+"""A data set that lives on the device as it is, and the batches made of it there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from study.components.augmentation import Augmentation
-from study.components.datasets.info import Images, Labels, LoadedData
+from study.components.datasets.info import Features, Images, Labels, LoadedData, Numbers
 from study.components.datasets.splits import default_validation_size, split
 from study.components.routine import Routine
 from study.seeding import derive_seed
@@ -22,51 +22,76 @@ from study.trial import TrialConfig
 EVALUATION_BATCH = {"cpu": 125, "cuda": 1000}
 
 Batch = tuple[Tensor, Tensor]
-"""Images (b, c, h, w), float32, normalised, channels last in memory; labels (b,), int64."""
+"""Inputs, normalised float32: pictures (b, c, h, w), channels last in memory, or vectors (b, features);
+targets (b,), int64 labels or float32 numbers."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """``images`` (n, h, w, c) uint8 and ``labels`` (n,) int64 on one device.
+class Examples:
+    """``inputs`` and ``targets`` (n,) on one device, the inputs as they are in LoadedData.
 
-    ``mean`` and ``scale`` (1, c, 1, 1) normalise a byte x to (x - mean) * scale.
+    ``mean`` and ``scale`` normalise an input x to (x - mean) * scale: (1, c, 1, 1) a byte, (1, features) a
+    vector.
     """
 
-    images: Tensor
-    labels: Tensor
+    inputs: Tensor
+    targets: Tensor
     mean: Tensor
     scale: Tensor
 
-    def normalised(self, pixels: Tensor) -> Tensor:
-        """(b, h, w, c) bytes as (b, c, h, w) floats. The permuted view *is* channels last."""
-        return pixels.permute(0, 3, 1, 2).to(torch.float32).sub_(self.mean).mul_(self.scale)
+    @property
+    def pictures(self) -> bool:
+        return self.inputs.ndim == 4
+
+    def normalised(self, inputs: Tensor) -> Tensor:
+        """(b, h, w, c) bytes as (b, c, h, w) floats. The permuted view *is* channels last. Vectors keep
+        their shape."""
+        inputs = inputs.permute(0, 3, 1, 2) if self.pictures else inputs
+        return inputs.to(torch.float32, copy=True).sub_(self.mean).mul_(self.scale)
+
+    def batch(self, index: Tensor) -> Batch:
+        """Those at ``index``, as they are."""
+        return self.normalised(self.inputs[index]), self.targets[index]
 
 
-def resident(images: Images, labels: Labels, data: LoadedData, device: torch.device) -> Pictures:
-    """Put one of the data set's arrays on the device; on the CPU the images are shared, not copied."""
+def resident(
+    inputs: Images | Features, targets: Labels | Numbers, data: LoadedData, device: torch.device
+) -> Examples:
+    """Put one of the data set's arrays on the device; on the CPU the inputs are shared, not copied."""
+    pictures = inputs.ndim == 4
+    full = 255 if pictures else 1
 
-    def per_channel(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1).to(device)
+    def aligned(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32).view(1, -1, *(1, 1) * pictures).to(device)
 
-    return Pictures(
+    return Examples(
         # DLPack, because from_numpy warns of arrays that cannot be written, as shared ones are.
-        from_dlpack(images).to(device),
-        torch.tensor(labels, dtype=torch.int64).to(device),
-        per_channel(data.mean) * 255,
-        1 / (per_channel(data.std) * 255),
+        from_dlpack(inputs).to(device),
+        torch.tensor(targets).to(device),
+        aligned(data.mean) * full,
+        1 / (aligned(data.std) * full),
     )
 
 
 @dataclass(frozen=True)
 class Part:
-    """Examples to evaluate: those of ``pictures`` at ``index``."""
+    """Examples to evaluate: those of ``source`` at ``index``."""
 
-    pictures: Pictures
+    source: Examples
     index: Tensor
 
     def __iter__(self) -> Iterator[Batch]:
         for index in self.index.split(EVALUATION_BATCH[self.index.device.type]):
-            yield self.pictures.normalised(self.pictures.images[index]), self.pictures.labels[index]
+            yield self.source.batch(index)
+
+    @property
+    def targets(self) -> Tensor:
+        return self.source.targets[self.index]
+
+    @property
+    def features(self) -> Tensor | None:
+        """The vectors as they are; None for pictures."""
+        return None if self.source.pictures else self.source.inputs[self.index]
 
 
 @dataclass(frozen=True)
@@ -77,7 +102,7 @@ class TrainingPart:
     an epoch's draws cross to the device in one copy.
     """
 
-    pictures: Pictures
+    source: Examples
     index: Tensor
     batch_size: int
     augmentation: Augmentation
@@ -103,14 +128,19 @@ class TrainingPart:
 
     def epoch(self, first: int = 0) -> Iterator[Batch]:
         """A new epoch's batches, from its batch number ``first`` on."""
-        device, pictures = self.index.device, self.pictures
+        device = self.index.device
         index = self.index[torch.randperm(self.examples, generator=self.order).to(device)]
         moves = self.augmentation.draw(self.examples, self.moves).to(device)
         for start, end in cuts(self.examples, self.batch_size)[first:]:
-            batch = index[start:end]
-            pixels, inside = self.augmentation.gather(pictures.images, batch, moves[start:end])
-            images = pictures.normalised(pixels)
-            yield images if inside is None else images.mul_(inside.unsqueeze(1)), pictures.labels[batch]
+            yield self._batch(index[start:end], moves[start:end])
+
+    def _batch(self, index: Tensor, moves: Tensor) -> Batch:
+        source = self.source
+        if not source.pictures:
+            return source.batch(index)
+        pixels, inside = self.augmentation.gather(source.inputs, index, moves)
+        images = source.normalised(pixels)
+        return images if inside is None else images.mul_(inside.unsqueeze(1)), source.targets[index]
 
 
 def cuts(number: int, size: int) -> list[tuple[int, int]]:
@@ -133,27 +163,39 @@ def divide(
     device: torch.device,
 ) -> tuple[TrainingPart, dict[str, Part]]:
     """What is trained on, and the parts that are evaluated: ``train_eval``, ``val`` and, in the
-    confirm phase alone, ``test``. DataError where the sizes asked for exceed the set.
+    confirm phase alone, ``test``. Where the data set knows its targets without noise, ``val_clean`` and
+    ``test_clean`` are judged by these. DataError where the sizes asked for exceed the set.
     """
     sizes: Mapping[str, Any] = config.hyperparameters
     indices = split(
-        data.train_labels,
+        data.strata,
         train_size=sizes.get("dataset.train_size"),
-        validation_size=sizes.get("dataset.validation_size", default_validation_size(len(data.train_labels))),
+        validation_size=sizes.get(
+            "dataset.validation_size", default_validation_size(len(data.train_targets))
+        ),
         seed=config.split_seed,
     )
     training = torch.tensor(indices.train, device=device)
-    pictures = resident(data.train_images, data.train_labels, data, device)
+    source = resident(data.train_inputs, data.train_targets, data, device)
     fixed = torch.randperm(len(training), generator=seeded(config.split_seed, "train_eval"))
     parts = {
-        "train_eval": Part(pictures, training[fixed[: routine.evaluation_size].to(device)]),
-        "val": Part(pictures, torch.tensor(indices.validation, device=device)),
+        "train_eval": Part(source, training[fixed[: routine.evaluation_size].to(device)]),
+        **judged("val", source, torch.tensor(indices.validation, device=device), data.train_clean),
     }
     if config.phase == "confirm":
-        test = resident(data.test_images, data.test_labels, data, device)
-        parts["test"] = Part(test, torch.arange(len(data.test_labels), device=device))
+        test = resident(data.test_inputs, data.test_targets, data, device)
+        everything = torch.arange(len(data.test_targets), device=device)
+        parts |= judged("test", test, everything, data.test_clean)
     order, moves = seeded(config.seed, "order"), seeded(config.seed, "augmentation")
-    return TrainingPart(pictures, training, routine.batch_size, augmentation, order, moves), parts
+    return TrainingPart(source, training, routine.batch_size, augmentation, order, moves), parts
+
+
+def judged(name: str, source: Examples, index: Tensor, clean: Numbers | None) -> dict[str, Part]:
+    """The part ``name`` and, where its targets are known without noise too, that with these."""
+    parts = {name: Part(source, index)}
+    if clean is not None:
+        parts[f"{name}_clean"] = Part(replace(source, targets=torch.tensor(clean).to(index.device)), index)
+    return parts
 
 
 def seeded(seed: int, purpose: str) -> torch.Generator:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge
+from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 
 from study.claims import HAPPENINGS, SHARE, STABLE_LR, STRICT, Claim
@@ -19,7 +20,7 @@ from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
 from study.components.datasets.splits import check_sizes
 from study.components.losses import LOSSES
-from study.components.metrics import METRICS, full_names, metric
+from study.components.metrics import full_names, metric
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS
 from study.components.routine import Routine
@@ -62,6 +63,7 @@ def check(spec: StudySpec, place: str = "") -> None:
         _check_objective(spec)
         _check_claims(spec)
         _check_data_set(spec)
+        _check_tasks(spec)
         _check_search(spec)
         _ArmChecks(spec).run()
     except StudyFileError as error:
@@ -102,8 +104,14 @@ def _check_independent(spec: StudySpec, key: str, name: str) -> None:
             key,
             f"must not depend on what the study varies, and {varied[0]} changes the loss",
             name,
-            f"judge by a metric of its own, e.g. {name.replace('_loss', '_accuracy')}",
+            f"judge by a metric of its own, e.g. {name.removesuffix('loss')}{_judge(spec)}",
         )
+
+
+def _judge(spec: StudySpec) -> str:
+    """A metric that depends on no hyperparameter."""
+    info = DATASETS.get(str(spec.held.get("dataset.name")))
+    return "rmse" if info is not None and info.task == "regression" else "accuracy"
 
 
 def _varied(spec: StudySpec) -> Iterator[str]:
@@ -188,6 +196,25 @@ def _check_data_set(spec: StudySpec) -> None:
                 "must be held: what trials are judged on must not change with what is judged",
                 None,
                 "put it under [fixed]",
+            )
+
+
+def _check_tasks(spec: StudySpec) -> None:
+    """Metrics that mean something on the data set."""
+    info = DATASETS.get(str(spec.held.get("dataset.name")))
+    if info is None:
+        return
+    names = {"objective.metric": spec.objective.metric}
+    names |= {f"claims[{number}].metric": claim.metric for number, claim in enumerate(spec.claims)}
+    for key, name in names.items():
+        if name in full_names() and info.task not in metric(name)[1].tasks:
+            own = [each for each in full_names() if info.task in metric(each)[1].tasks]
+            split = name.split("_")[0]
+            raise StudyFileError(
+                key,
+                f"must be a metric of {info.task}, for that is what {info.name} asks",
+                name,
+                "e.g. " + next(each for each in own if each.startswith(f"{split}_")),
             )
 
 
@@ -372,6 +399,8 @@ class _ArmChecks:
     def _check_together(self, arm: Arm, possible: Mapping[str, Distribution]) -> None:
         info = DATASETS[str(possible["dataset.name"].ends[0])]
         dataset, optimizer, model = (_of(part, possible) for part in ("dataset", "optimizer", "model"))
+        self._check_loss(arm, info, _of("loss", possible))
+        self._check_augmentation(info, _of("augmentation", possible))
         if not self._was_right("dataset sizes", dataset):
             for values in _combinations(dataset):
                 self._check_sizes(info, values)
@@ -396,8 +425,22 @@ class _ArmChecks:
             key = "validation_size" if train_size is None and validation_size else "train_size"
             raise StudyFileError(_place(self.spec, f"dataset.{key}"), str(error)) from error
 
+    def _check_loss(self, arm: Arm, info: DatasetInfo, possible: Mapping[str, Distribution]) -> None:
+        for name in possible["name"].ends if "name" in possible else ():
+            if LOSSES[str(name)].task != info.task:
+                fitting = [each for each, entry in LOSSES.items() if entry.task == info.task]
+                raise StudyFileError(
+                    f"loss (arm {arm.name})",
+                    f"{name} is for {LOSSES[str(name)].task}, and {info.name} asks for {info.task}",
+                    None,
+                    f"e.g. {fitting[0]}",
+                )
+
     def _check_model(self, arm: Arm, info: DatasetInfo, values: dict[str, Scalar]) -> None:
         name = str(values.pop("name"))
+        if len(info.shape) == 1:
+            self._check_vectors(arm, info, name)
+            return
         need, height, width = MODELS[name].minimum_size(**values), *info.shape[:2]
         if min(height, width) < need:
             raise StudyFileError(
@@ -405,6 +448,28 @@ class _ArmChecks:
                 f"{name} needs pictures of {need}x{need} pixels, and {info.name} has {height}x{width}",
                 None,
                 "e.g. model.pad7 = true" if values.get("pad7") is False else "",
+            )
+
+    def _check_augmentation(self, info: DatasetInfo, possible: Mapping[str, Distribution]) -> None:
+        if len(info.shape) > 1:
+            return
+        for argument, leaf in possible.items():
+            if any(leaf.ends):
+                raise StudyFileError(
+                    _place(self.spec, f"augmentation.{argument}"),
+                    f"is for pictures, and {info.name} has vectors of {info.shape[0]}",
+                    None,
+                    "leave it out",
+                )
+
+    def _check_vectors(self, arm: Arm, info: DatasetInfo, name: str) -> None:
+        if not MODELS[name].vectors:
+            able = [each for each, entry in MODELS.items() if entry.vectors]
+            raise StudyFileError(
+                f"model (arm {arm.name})",
+                f"{name} needs pictures, and {info.name} has vectors of {info.shape[0]}",
+                None,
+                f"e.g. {able[0]}",
             )
 
     def _was_right(self, what: str, possible: Mapping[str, Distribution]) -> bool:
@@ -501,9 +566,10 @@ def _place(spec: StudySpec, key: str) -> str:
     return written
 
 
-def worst_value(name: str, classes: int) -> float:
-    """What a trial that learned nothing scores by the metric ``name``, on balanced classes."""
-    return METRICS[metric(name)[1].name].worst(range(classes))
+def worst_value(name: str, targets: ArrayLike) -> float:
+    """What a trial that learned nothing scores by the metric ``name`` on these targets; ``range(K)`` stands
+    for K balanced classes."""
+    return metric(name)[1].worst(targets)
 
 
 COMPONENTS: dict[str, Component] = {

@@ -61,9 +61,10 @@ class Monitor:
     the values are copied to pinned memory and read when they have arrived, at most ``LATE_STEPS``
     steps late; the verdict names the step itself, however late it comes.
 
-    ``scale`` is the loss of the best constant predictor and ``chance`` its accuracy; without a scale
-    only numbers that are not finite count. ``epoch_steps`` is the number of steps an epoch has. With a
-    ``model``, its parameters and buffers are looked at too. The rules are those of ``Thresholds``.
+    ``scale`` is the loss of the best constant predictor and ``chance`` its accuracy (None in regression,
+    where the loss tells whether anything was learned); without a scale only numbers that are not finite
+    count. ``epoch_steps`` is the number of steps an epoch has. With a ``model``, its parameters and
+    buffers are looked at too. The rules are those of ``Thresholds``.
 
     A monitor that has given its verdict gives it again.
     """
@@ -72,7 +73,7 @@ class Monitor:
         self,
         scale: float | None = None,
         *,
-        chance: float = 0.0,
+        chance: float | None = 0.0,
         epoch_steps: int = 0,
         thresholds: Thresholds | None = None,
         model: nn.Module | None = None,
@@ -109,9 +110,15 @@ class Monitor:
         return self._read(0)
 
     def epoch(
-        self, accuracy: float, examples: int, *, alike: Callable[[], bool] | None = None, last: bool = False
+        self,
+        accuracy: float | None,
+        examples: int,
+        *,
+        alike: Callable[[], bool] | None = None,
+        last: bool = False,
     ) -> Verdict | None:
-        """An epoch's training accuracy over so many examples; ``stalled`` where the model is dead.
+        """An epoch's training accuracy over so many examples (None in regression); ``stalled`` where the
+        model is dead.
 
         ``alike()`` says whether the model answers the same whatever it is shown; asked at chance only.
         ``last``: no epoch comes after this one, so what is sure need not be waited for.

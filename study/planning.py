@@ -35,7 +35,7 @@ def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) ->
     """
     values = dict(config.hyperparameters)
     routine = Routine(**by_component(values)["training"])
-    images = len(data.train_images)
+    images = len(data.train_inputs)
     validation = int(values.get("dataset.validation_size") or default_validation_size(images))
     size = int(values.get("dataset.train_size") or images - validation)
     few = min(size, WARM_UP_STEPS * routine.batch_size)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from study.check import worst_value
 from study.components.datasets import LoadedData, load_dataset
+from study.components.losses import chosen_loss
+from study.components.metrics import metric
 from study.conductor import Conductor
 from study.environment import environment
 from study.errors import DataError, StudyInterrupted, StudyUnfinished
@@ -77,8 +79,10 @@ def run_study(
     with JournalWriter(record) as journal:
         refuse_other_data(record, data)
         facts = environment() | {
-            "data": {"name": data.name, "fingerprint": data.fingerprint, "part": data.part}
+            "data": {"name": data.name, "fingerprint": data.fingerprint, "part": data.part},
         }
+        if data.task == "regression":
+            facts["worst_objective"] = worst_objective(spec, data)
         journal.session(facts, list(options.command))
         with tracking.Feeder(record, uri) as feeder:
             conductor = run_trials(record, journal, data, options, say=say, watch=watch)
@@ -106,7 +110,7 @@ def run_trials(
 ) -> Conductor:
     """Hand out the record's missing trials to Ray until none is missing or somebody says stop."""
     spec = record.spec
-    worst = worst_value(spec.objective.metric, len(data.classes))
+    worst = worst_objective(spec, data)
     budget = options.time_budget_s
     deadline = None if budget is None else time.monotonic() + budget
     conductor = Conductor(record, journal, worst=worst, deadline=deadline, watch=watch)
@@ -119,7 +123,7 @@ def run_trials(
     resources = spec.resources
     if options.max_concurrent is not None:
         resources = resources.model_copy(update={"max_concurrent": options.max_concurrent})
-    size = data.train_images.nbytes + data.test_images.nbytes
+    size = data.train_inputs.nbytes + data.test_inputs.nbytes
     with ray_session(options.address, resources, size, options.debug) as slots, stop_signals(conductor, say):
         say(f"running  {slots.concurrent} trials at once, {slots.cpus} CPUs and {slots.gpus:g} GPUs each")
         from study.tuning.attempt import Keeping
@@ -140,6 +144,17 @@ def load_data(spec: StudySpec, data_dir: Path | None) -> LoadedData:
     if len(names) > 1:
         raise DataError(f"{spec.name}: dataset.name: a study compares on one data set, not {sorted(names)}")
     return load_dataset(names.pop(), data_dir)
+
+
+def worst_objective(spec: StudySpec, data: LoadedData) -> float:
+    """The objective's value for a trial that learned nothing: on balanced classes or on the numbers that
+    are trained on."""
+    if data.task == "classification":
+        return worst_value(spec.objective.metric, range(len(data.classes)))
+    if metric(spec.objective.metric)[1].name == "loss":
+        loss, arguments = chosen_loss(spec.arms()[0].held, data.task)
+        return loss.best_constant(data.train_targets, **arguments)
+    return worst_value(spec.objective.metric, data.train_targets)
 
 
 def refuse_other_data(record: StudyRecord, data: LoadedData) -> None:

@@ -14,7 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from study.batches import Batch, Part, TrainingPart
 from study.components.losses import PerExample
-from study.components.metrics import METRICS
+from study.components.metrics import of_task, right
+from study.components.tasks import Answers, Task
 from study.devices import Precision, autocast
 from study.divergence import Monitor
 
@@ -48,9 +49,12 @@ class Position:
 class Trial:
     """Everything that one training moves.
 
-    ``initial`` is each layer's max|activation| at the very first step, where somebody noted it.
+    ``levels`` are those of the quantiles that the loss estimates (study.components.losses). ``initial``
+    is each layer's max|activation| at the very first step, where somebody noted it.
     """
 
+    task: Task
+    levels: tuple[float, ...]
     epochs: int
     training: TrainingPart
     parts: Mapping[str, Part]
@@ -79,30 +83,35 @@ def batches(trial: Trial) -> Iterator[Batch]:
     yield from trial.training.epoch(trial.position.batch)
 
 
-def forward(trial: Trial, images: Tensor) -> Tensor:
-    """The model's logits, in float32."""
+def forward(trial: Trial, inputs: Tensor) -> Tensor:
+    """The model's outputs (b, k), in float32: logits or numbers."""
     with autocast(trial.device, trial.precision):
-        logits: Tensor = trial.model(images)
-    return logits.float()
+        outputs: Tensor = trial.model(inputs)
+    return outputs.float()
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """What a step is told by: the batch's mean loss, its right answers, the global gradient norm; all
-    scalars on the device."""
+    """What a step is told by: the batch's mean loss, its right answers (0 in regression), the global
+    gradient norm; all scalars on the device."""
 
     loss: Tensor
     right: Tensor
     norm: Tensor
 
 
-def differentiate(trial: Trial, images: Tensor, labels: Tensor) -> Gradient:
+def differentiate(trial: Trial, inputs: Tensor, targets: Tensor) -> Gradient:
     """The first half of a step: the parameters' gradients on one batch."""
-    logits = forward(trial, images)
-    loss = trial.loss(logits, labels).mean()
+    outputs = forward(trial, inputs)
+    loss = trial.loss(outputs, targets).mean()
     loss.backward()
     norm = get_total_norm([p.grad for p in trial.parameters if p.grad is not None])
-    return Gradient(loss.detach(), METRICS["accuracy"].of(logits.detach(), labels).sum(), norm)
+    return Gradient(loss.detach(), right_answers(trial, outputs.detach(), targets), norm)
+
+
+def right_answers(trial: Trial, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Their number, a scalar on the device; 0 in regression, where no answer is."""
+    return right(outputs, targets).sum() if trial.task == "classification" else outputs.new_zeros(())
 
 
 def update(trial: Trial) -> None:
@@ -114,14 +123,24 @@ def update(trial: Trial) -> None:
     trial.position.batch += 1
 
 
-def evaluate(trial: Trial, name: str) -> dict[str, float]:
-    """Every metric's mean over the part ``name``, in eval mode; the device is waited for once."""
-    part = trial.parts[name]
-    sums = torch.zeros(len(METRICS), dtype=torch.float64, device=trial.device)
+def evaluate(trial: Trial, name: str, spread: float | None = None) -> dict[str, float]:
+    """Every metric of the task on the part ``name``, in eval mode; the device is waited for once.
+
+    ``spread``: the residuals' standard deviation on training examples, for intervals; None where these are
+    the training examples.
+    """
+    metrics = of_task(trial.task)
     trial.model.eval()
     with torch.inference_mode():
-        for images, labels in part:
-            logits = forward(trial, images)
-            sums += torch.stack([metric.of(logits, labels).sum() for metric in METRICS.values()])
-    means = (sums / len(part.index)).tolist()
-    return {f"{name}_{metric}": mean for metric, mean in zip(METRICS, means, strict=True)}
+        found = answers(trial, trial.parts[name], spread)
+        values = torch.stack([metric.of(found) for metric in metrics.values()]).tolist()
+    return {f"{name}_{metric}": value for metric, value in zip(metrics, values, strict=True)}
+
+
+def answers(trial: Trial, part: Part, spread: float | None) -> Answers:
+    """What the model, as it is, answers to all of ``part``."""
+    outputs, losses = [], []
+    for inputs, targets in part:
+        outputs.append(forward(trial, inputs))
+        losses.append(trial.loss(outputs[-1], targets))
+    return Answers(torch.cat(outputs), part.targets, torch.cat(losses), trial.levels, spread, part.features)

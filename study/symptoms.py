@@ -25,12 +25,17 @@ class Watch:
     """One training, told step by step; speaks when a rule of ``Thresholds`` is met.
 
     ``scale`` is the loss of the best constant predictor (study.components.losses); without it only
-    numbers that are not finite are a symptom. ``chance`` is that predictor's accuracy, ``epoch_steps``
-    how many steps an epoch has (0: there are no epochs).
+    numbers that are not finite are a symptom. ``chance`` is that predictor's accuracy, or None in
+    regression, ``epoch_steps`` how many steps an epoch has (0: there are no epochs).
     """
 
     def __init__(
-        self, thresholds: Thresholds, scale: float | None, *, chance: float = 0.0, epoch_steps: int = 0
+        self,
+        thresholds: Thresholds,
+        scale: float | None,
+        *,
+        chance: float | None = 0.0,
+        epoch_steps: int = 0,
     ) -> None:
         self.limits = thresholds
         self.scale = scale
@@ -180,9 +185,15 @@ class Watch:
     # -- every epoch
 
     def epoch(
-        self, accuracy: float, examples: int, *, alike: Callable[[], bool] | None = None, last: bool = False
+        self,
+        accuracy: float | None,
+        examples: int,
+        *,
+        alike: Callable[[], bool] | None = None,
+        last: bool = False,
     ) -> Verdict | None:
-        """An epoch's training accuracy over so many examples; stalled where the model is dead.
+        """An epoch's training accuracy over so many examples (None: regression); stalled where the model
+        is dead.
 
         ``alike()`` says whether the model answers the same whatever it is shown; asked at chance only.
         ``last``: no epoch comes after this one, so what is sure need not be waited for.
@@ -193,8 +204,7 @@ class Watch:
         self.largest_norm = max(self.largest_norm, norm)
         if self.steps <= self.warm_from or self.steps < self.epoch_steps:
             return None
-        margin = CHANCE_DEVIATIONS * math.sqrt(self.chance * (1 - self.chance) / examples)
-        if accuracy > self.chance + margin:
+        if not self._at_chance(accuracy, examples):
             self.at_chance = None
             return None
         if self.at_chance is None:
@@ -203,16 +213,33 @@ class Watch:
         if alike is not None and alike():
             if not last and waited < max(self.warmup, self.epoch_steps):
                 return None
-            said = "the model answers the same whatever it is shown"
+            why = "the model answers the same whatever it is shown"
         else:
-            unlearned = self.median() > (1 - self.limits.dead_loss) * self.scale
+            # A weak signal looks like this too, and in regression there is no accuracy to tell them apart.
             still = norm < self.limits.dead_gradient * self.largest_norm
             patience = max(self.warmup, self.limits.dead_epochs * self.epoch_steps)
-            if not (unlearned and still) or waited < patience:
+            if accuracy is None or not (self._unlearned() and still) or waited < patience:
                 return None
-            said = f"gradient norm {norm:.4g} after {self.largest_norm:.4g}"
-        said = f"accuracy {accuracy:.4g}, which is chance, and {said}: loss {self.median():.4g}"
-        return self._verdict("dead", said, loss=self.median(), accuracy=accuracy, gradient_norm=norm)
+            why = f"gradient norm {norm:.4g} after {self.largest_norm:.4g}"
+        return self._dead(why, accuracy, norm)
+
+    def _at_chance(self, accuracy: float | None, examples: int) -> bool:
+        """Whether the epoch shows no more than a constant would."""
+        if accuracy is None or self.chance is None:
+            return self._unlearned()
+        margin = CHANCE_DEVIATIONS * math.sqrt(self.chance * (1 - self.chance) / examples)
+        return accuracy <= self.chance + margin
+
+    def _unlearned(self) -> bool:
+        """Whether the loss is no better than the constant's."""
+        return self.median() > (1 - self.limits.dead_loss) * (self.scale or 0)
+
+    def _dead(self, why: str, accuracy: float | None, norm: float) -> Verdict:
+        loss = self.median()
+        if accuracy is None:
+            return self._verdict("dead", f"{why}: loss {loss:.4g}", loss=loss, gradient_norm=norm)
+        said = f"accuracy {accuracy:.4g}, which is chance, and {why}: loss {loss:.4g}"
+        return self._verdict("dead", said, loss=loss, accuracy=accuracy, gradient_norm=norm)
 
     def evaluation_alone(self, loss: float) -> bool:
         """Whether the loss in eval mode on training examples does not belong to the training losses."""

@@ -20,8 +20,8 @@ from study.checkpoint import Checkpoints
 from study.components.activations import nonlinearity
 from study.components.augmentation import Augmentation
 from study.components.datasets.info import LoadedData
-from study.components.losses import LOSSES
-from study.components.metrics import METRICS
+from study.components.losses import chosen_loss
+from study.components.metrics import METRICS, of_task
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
@@ -38,6 +38,10 @@ from study.trial import Row, TrialConfig, TrialResult, Verdict, finite_or_none
 # A Hessian-vector product costs about three gradients, so 20 of them on one batch as much as half a
 # hundred steps.
 CURVATURE_EXAMPLES = 128
+
+# A regression's answers that differ by less than this share of the targets' deviation explain less than
+# 1e-4 of their variance.
+ALIKE = 0.01
 
 # Batches of training examples that batch norm is estimated from anew.
 REESTIMATION_BATCHES = 20
@@ -105,7 +109,7 @@ def train(
             environment={
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
-                "worst": {name: each.worst(data.train_labels) for name, each in METRICS.items()},
+                "worst": worst_values(config, data),
                 **curvature,
             },
             autopsy=found,
@@ -119,20 +123,23 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Tria
     routine = Routine(**components["training"])
     augmentation = Augmentation(**components.get("augmentation", {}))
     training, parts = divide(config, routine, augmentation, data, device)
+    loss, arguments = chosen_loss(config.hyperparameters, data.task)
+    levels = loss.levels(**arguments)
     model: nn.Module = build(
         MODELS,
         components["model"],
-        data.train_images.shape[1:],
-        len(data.classes),
+        data.train_inputs.shape[1:],
+        len(data.classes) or len(levels) or 1,
         nonlinearity(**components["activation"]),
         seeded(config.seed, "init"),
     )
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build(OPTIMIZERS, components["optimizer"], parameter_groups(model))
     schedule = components.get("schedule", {"name": "constant"})
-    loss = components.get("loss", {"name": "cross_entropy"})
-    labels = training.pictures.labels[training.index].cpu()
+    targets = training.source.targets[training.index].cpu()
     return Trial(
+        task=data.task,
+        levels=levels,
         epochs=routine.epochs,
         training=training,
         parts=parts,
@@ -140,18 +147,27 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Tria
         precision=resolve_precision(routine.precision, device),
         model=model,
         parameters=tuple(model.parameters()),
-        loss=build(LOSSES, loss),
+        loss=loss.build(**arguments),
         optimizer=optimizer,
         schedule=build(SCHEDULES, schedule, optimizer, routine.epochs * training.steps),
         monitor=Monitor(
-            LOSSES[loss["name"]].best_constant(labels),
-            chance=METRICS["accuracy"].worst(labels),
+            loss.best_constant(targets, **arguments),
+            chance=METRICS["accuracy"].worst(targets) if data.task == "classification" else None,
             epoch_steps=training.steps,
             thresholds=Thresholds(**components.get("divergence", {})),
             model=model,
         ),
         position=Position(torch.zeros(3, dtype=torch.float64, device=device)),
     )
+
+
+def worst_values(config: TrialConfig, data: LoadedData) -> dict[str, float]:
+    """What a trial that learned nothing scores by each metric: the best constant's."""
+    worst = {name: each.worst(data.train_targets) for name, each in of_task(data.task).items()}
+    if data.task == "regression":
+        loss, arguments = chosen_loss(config.hyperparameters, data.task)
+        worst["loss"] = loss.best_constant(data.train_targets, **arguments)
+    return worst
 
 
 def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
@@ -164,10 +180,10 @@ def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
         return {}
     part = trial.parts["train_eval"]
     index = part.index[:CURVATURE_EXAMPLES]
-    images, labels = part.pictures.normalised(part.pictures.images[index]), part.pictures.labels[index]
+    inputs, targets = part.source.batch(index)
     model = copy.deepcopy(trial.model).train()
     with torch.random.fork_rng([trial.device] if trial.device.type == "cuda" else []):
-        loss = trial.loss(model(images), labels).mean()
+        loss = trial.loss(model(inputs), targets).mean()
         found = largest_eigenvalue(loss, tuple(model.parameters()), seeded(config.seed, "curvature"))
     return {"curvature": {"largest_eigenvalue": finite_or_none(found), "examples": len(index)}}
 
@@ -193,7 +209,7 @@ def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Itera
         epoch = trial.position.epoch
         training = train_epoch(trial, recorder)
         evaluation = evaluate_epoch(trial)
-        verdict = judge_epoch(trial, float(training["train_accuracy"] or 0))
+        verdict = judge_epoch(trial, training.get("train_accuracy"))
         trial.position.turn()
         yield {
             "epoch": epoch,
@@ -211,21 +227,22 @@ def train_epoch(trial: Trial, recorder: Recorder | None = None) -> Row:
     """One pass over the training examples; its means in train mode, while the weights move."""
     began, seen, position = time.perf_counter(), 0, trial.position
     trial.model.train()
-    for images, labels in batches(trial):
+    for inputs, targets in batches(trial):
         if recorder is not None:
             recorder.before()
-        gradient = differentiate(trial, images, labels)
+        gradient = differentiate(trial, inputs, targets)
         if recorder is not None:
             recorder.after(gradient)
         stop_if(trial.monitor.step(gradient.loss, gradient.norm, rate(trial)), position.epoch)
-        position.sums += torch.stack((gradient.loss * len(labels), gradient.right, gradient.norm))
-        seen += len(labels)
+        position.sums += torch.stack((gradient.loss * len(targets), gradient.right, gradient.norm))
+        seen += len(targets)
         update(trial)
     stop_if(trial.monitor.finish(), position.epoch)
     loss_sum, right_sum, norm_sum = position.sums.tolist()
+    share = {"train_accuracy": right_sum / trial.training.examples} if trial.task == "classification" else {}
     return {
         "train_loss": loss_sum / trial.training.examples,
-        "train_accuracy": right_sum / trial.training.examples,
+        **share,
         "gradient_norm": norm_sum / trial.training.steps,
         "lr": position.lr,
         "images_per_second": seen / (time.perf_counter() - began),
@@ -237,8 +254,8 @@ def rate(trial: Trial) -> float:
     return float(trial.schedule.get_last_lr()[0])
 
 
-def judge_epoch(trial: Trial, accuracy: float) -> Verdict | None:
-    """What the monitor says of the epoch as a whole: whether the model is dead."""
+def judge_epoch(trial: Trial, accuracy: float | None) -> Verdict | None:
+    """What the monitor says of the epoch as a whole: whether the model is dead. No accuracy: regression."""
     last = trial.position.epoch == trial.epochs
     return trial.monitor.epoch(
         accuracy, trial.training.examples, alike=partial(answers_alike, trial), last=last
@@ -246,13 +263,21 @@ def judge_epoch(trial: Trial, accuracy: float) -> Verdict | None:
 
 
 def answers_alike(trial: Trial) -> bool:
-    """Whether the model, in eval mode and full precision, gives each of a batch of examples the very
-    same logits: no gradient tells one from another, so nothing will be learned any more."""
+    """Whether the model, in eval mode and full precision, answers a batch of examples alike.
+
+    In classification: with the very same logits, so that no gradient tells one from another, and nothing
+    will be learned any more. In regression: with numbers that differ by less than ALIKE times what the
+    targets do.
+    """
     trial.model.eval()
     with torch.inference_mode():
-        images, _ = next(iter(trial.parts["train_eval"]))
-        logits = trial.model(images)
-    return len(logits) > 1 and bool((logits == logits[0]).all())
+        inputs, targets = next(iter(trial.parts["train_eval"]))
+        outputs = trial.model(inputs)
+        if trial.task == "classification":
+            alike = (outputs == outputs[0]).all()
+        else:
+            alike = (outputs.std(dim=0) < ALIKE * targets.std()).all()
+    return len(outputs) > 1 and bool(alike)
 
 
 def evaluate_epoch(trial: Trial) -> dict[str, float]:
@@ -260,19 +285,29 @@ def evaluate_epoch(trial: Trial) -> dict[str, float]:
     with batch norm's statistics estimated anew, which tells whether these are to blame; the numbers
     of the second time count only where the first ones were not finite.
     """
-    first = evaluate(trial, "train_eval") | evaluate(trial, "val")
+    first = evaluate_parts(trial)
     finite = all(map(math.isfinite, first.values()))
     if finite and not trial.monitor.evaluation_alone(first["train_eval_loss"]):
         return first
-    images = (images for images, _ in itertools.islice(trial.parts["train_eval"], REESTIMATION_BATCHES))
-    with reestimated(trial.model, partial(forward, trial), images):
-        again = evaluate(trial, "train_eval") | ({} if finite else evaluate(trial, "val"))
+    inputs = (inputs for inputs, _ in itertools.islice(trial.parts["train_eval"], REESTIMATION_BATCHES))
+    with reestimated(trial.model, partial(forward, trial), inputs):
+        again = evaluate(trial, "train_eval") if finite else evaluate_parts(trial)
     trial.monitor.note(
         "evaluation_alone",
         train_eval_loss=finite_or_none(first["train_eval_loss"]),
         reestimated=finite_or_none(again["train_eval_loss"]),
     )
     return first if finite else again
+
+
+def evaluate_parts(trial: Trial) -> dict[str, float]:
+    """The metrics of all parts but the test ones; the training examples' residuals set intervals."""
+    found = evaluate(trial, "train_eval")
+    spread = found.get("train_eval_rmse")
+    for name in trial.parts:
+        if name.startswith("val"):
+            found |= evaluate(trial, name, spread)
+    return found
 
 
 def stop_if(verdict: Verdict | None, epoch: int) -> None:
@@ -282,12 +317,12 @@ def stop_if(verdict: Verdict | None, epoch: int) -> None:
 
 def final_metrics(trial: Trial, row: Row) -> dict[str, float]:
     """The last row's evaluations and, in the confirm phase, those on test: made here, once."""
-    evaluated = {
-        name: value
-        for name, value in row.items()
-        if name.rpartition("_")[0] in trial.parts and isinstance(value, float)
-    }
-    test = evaluate(trial, "test") if "test" in trial.parts else {}
+    names = {f"{part}_{metric}" for part in trial.parts for metric in of_task(trial.task)}
+    evaluated = {name: value for name, value in row.items() if name in names and isinstance(value, float)}
+    test: dict[str, float] = {}
+    for part in trial.parts:
+        if part.startswith("test"):
+            test |= evaluate(trial, part, evaluated.get("train_eval_rmse"))
     check_evaluation(trial, trial.epochs, test)
     return evaluated | test
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.batches import Part, Pictures, TrainingPart, cuts, divide, resident, seeded
+from study.batches import Examples, Part, TrainingPart, cuts, divide, resident, seeded
 from study.components.augmentation import Augmentation
 from study.components.datasets import LoadedData, load_dataset
 from study.components.routine import Routine
@@ -30,13 +30,13 @@ def noise(number: int = 12, height: int = 5, width: int = 6, channels: int = 3) 
     )
 
 
-def on_cpu(data: LoadedData) -> Pictures:
-    return resident(data.train_images, data.train_labels, data, CPU)
+def on_cpu(data: LoadedData) -> Examples:
+    return resident(data.train_inputs, data.train_targets, data, CPU)
 
 
 def by_hand(data: LoadedData) -> Tensor:
     """The training images as (n, c, h, w), normalised in float64."""
-    scaled = (data.train_images / 255 - np.array(data.mean)) / np.array(data.std)
+    scaled = (data.train_inputs / 255 - np.array(data.mean)) / np.array(data.std)
     return torch.from_numpy(scaled).permute(0, 3, 1, 2)
 
 
@@ -46,7 +46,7 @@ def epoch(data: LoadedData, augmentation: Augmentation, seed: int = 0, batch_siz
 
 
 def training(data: LoadedData, augmentation: Augmentation, seed: int, batch_size: int) -> TrainingPart:
-    index = torch.arange(len(data.train_labels))
+    index = torch.arange(len(data.train_targets))
     order, moves = seeded(seed, "order"), seeded(seed, "augmentation")
     return TrainingPart(on_cpu(data), index, batch_size, augmentation, order, moves)
 
@@ -58,7 +58,7 @@ def test_pixels_are_normalised_per_channel() -> None:
     data = noise()
     ((images, labels),) = Part(on_cpu(data), torch.arange(12))
     torch.testing.assert_close(images.double(), by_hand(data), rtol=1e-5, atol=1e-5)
-    assert labels.tolist() == data.train_labels.tolist()
+    assert labels.tolist() == data.train_targets.tolist()
 
 
 def test_a_batch_is_channels_last_float32() -> None:
@@ -69,15 +69,15 @@ def test_a_batch_is_channels_last_float32() -> None:
 
 def test_images_on_the_cpu_are_shared_even_when_they_cannot_be_written() -> None:
     data = noise()
-    data.train_images.flags.writeable = False
-    assert on_cpu(data).images.data_ptr() == data.train_images.ctypes.data
+    data.train_inputs.flags.writeable = False
+    assert on_cpu(data).inputs.data_ptr() == data.train_inputs.ctypes.data
 
 
 def test_batches_leave_the_data_as_it_was() -> None:
     data = noise()
-    before = data.train_images.copy()
+    before = data.train_inputs.copy()
     epoch(data, Augmentation(flip=True, crop=2))
-    assert np.array_equal(data.train_images, before)
+    assert np.array_equal(data.train_inputs, before)
 
 
 # -- augmentation
@@ -86,7 +86,7 @@ def test_batches_leave_the_data_as_it_was() -> None:
 def moved(data: LoadedData, augmentation: Augmentation, move: tuple[int, int, int]) -> Tensor:
     pictures = on_cpu(data)
     index = torch.tensor([7])
-    pixels, inside = augmentation.gather(pictures.images, index, torch.tensor([move]))
+    pixels, inside = augmentation.gather(pictures.inputs, index, torch.tensor([move]))
     images = pictures.normalised(pixels)
     return (images if inside is None else images * inside.unsqueeze(1))[0].double()
 
@@ -135,7 +135,7 @@ def test_no_augmentation_gives_the_images_themselves() -> None:
 
 def test_an_epoch_sees_every_example_once() -> None:
     labels = [label for _, labels in training(noise(), Augmentation(), 0, 5).epoch() for label in labels]
-    assert sorted(int(label) for label in labels) == sorted(noise().train_labels.tolist())
+    assert sorted(int(label) for label in labels) == sorted(noise().train_targets.tolist())
 
 
 def test_epochs_differ_in_order_and_seeds_repeat_it() -> None:
@@ -216,7 +216,7 @@ def test_another_split_seed_draws_other_examples() -> None:
 def test_the_test_part_is_the_published_test_set() -> None:
     part = divided("confirm")[1]["test"]
     labels = torch.cat([labels for _, labels in part])
-    assert labels.tolist() == DIGITS.test_labels.tolist()
+    assert labels.tolist() == DIGITS.test_targets.tolist()
 
 
 def test_validation_images_are_normalised_with_the_published_statistics() -> None:
@@ -225,7 +225,7 @@ def test_validation_images_are_normalised_with_the_published_statistics() -> Non
         [
             images
             for images, _ in Part(
-                resident(shifted.test_images, shifted.test_labels, shifted, CPU), torch.arange(9)
+                resident(shifted.test_inputs, shifted.test_targets, shifted, CPU), torch.arange(9)
             )
         ]
     )

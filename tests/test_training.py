@@ -14,7 +14,7 @@ import torch
 
 from study.components.activations import ACTIVATIONS
 from study.components.datasets import LoadedData, load_dataset
-from study.components.metrics import METRICS
+from study.components.metrics import METRICS, of_task
 from study.components.optimizers import OPTIMIZERS
 from study.devices import reproducible
 from study.errors import StudyError
@@ -75,7 +75,7 @@ def test_it_learns() -> None:
     assert result.verdict.status == "ok"
     assert result.metrics["val_accuracy"] > 0.5
     losses = [row["val_loss"] or math.inf for row in result.curve]
-    assert losses[1] < losses[0] < METRICS["loss"].worst(DIGITS.train_labels)
+    assert losses[1] < losses[0] < METRICS["loss"].worst(DIGITS.train_targets)
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])
@@ -88,7 +88,7 @@ def test_every_activation_but_the_sigmoid_learns_digits(activation: str, batch_n
         dataset__train_size=600,
     )
     assert result.verdict.status == "ok"
-    assert result.metrics["val_loss"] < 0.9 * METRICS["loss"].worst(DIGITS.train_labels)
+    assert result.metrics["val_loss"] < 0.9 * METRICS["loss"].worst(DIGITS.train_targets)
 
 
 def test_a_deep_sigmoid_is_stuck_and_finite() -> None:
@@ -129,7 +129,7 @@ def test_augmentation_dropout_and_batch_norm_go_together() -> None:
 
 
 def test_a_row_has_every_number_of_its_epoch() -> None:
-    evaluated = {f"{part}_{metric}" for part in ("train_eval", "val") for metric in METRICS}
+    evaluated = {f"{part}_{metric}" for part in ("train_eval", "val") for metric in of_task("classification")}
     trained = {"epoch", "step", "train_loss", "train_accuracy", "gradient_norm", "lr"}
     for row in confirmed().curve:
         assert set(row) == evaluated | trained | TIMES
@@ -171,12 +171,14 @@ def test_the_final_metrics_are_the_last_row_s_and_in_the_confirm_phase_those_on_
     result = confirmed()
     last = {name: value for name, value in result.metrics.items() if not name.startswith("test_")}
     assert last.items() <= result.curve[-1].items()
-    assert {name for name in result.metrics if name.startswith("test_")} == {f"test_{m}" for m in METRICS}
+    assert {name for name in result.metrics if name.startswith("test_")} == {
+        f"test_{metric}" for metric in of_task("classification")
+    }
     assert result.metrics["test_error"] == pytest.approx(1 - result.metrics["test_accuracy"])
 
 
 def test_the_test_split_is_not_looked_at_while_tuning() -> None:
-    broken = replace(DIGITS, test_images=np.zeros((0, 3, 3, 1), np.uint8), test_labels=np.zeros(0, np.int64))
+    broken = replace(DIGITS, test_inputs=np.zeros((0, 3, 3, 1), np.uint8), test_targets=np.zeros(0, np.int64))
     result = run(data=broken)
     assert not any("test" in name for name in [*result.metrics, *result.curve[-1]])
 
@@ -231,9 +233,11 @@ def test_another_seed_gives_other_numbers() -> None:
 
 
 def test_read_only_data_gives_the_same_numbers() -> None:
-    frozen = replace(DIGITS, train_images=DIGITS.train_images.copy(), train_labels=DIGITS.train_labels.copy())
-    frozen.train_images.flags.writeable = False
-    frozen.train_labels.flags.writeable = False
+    frozen = replace(
+        DIGITS, train_inputs=DIGITS.train_inputs.copy(), train_targets=DIGITS.train_targets.copy()
+    )
+    frozen.train_inputs.flags.writeable = False
+    frozen.train_targets.flags.writeable = False
     assert numbers(run("confirm", data=frozen)) == numbers(confirmed())
 
 
@@ -270,8 +274,8 @@ def test_a_last_step_to_infinity_is_caught_by_the_evaluation() -> None:
 
 def test_a_test_set_that_overflows_diverges_in_the_confirm_phase() -> None:
     # Black pictures are zero at any scale; the first test pixel that is not black is infinite at this one.
-    black = np.zeros_like(DIGITS.train_images)
-    result = run("confirm", data=replace(DIGITS, train_images=black, mean=(0.0,), std=(1e-39,)))
+    black = np.zeros_like(DIGITS.train_inputs)
+    result = run("confirm", data=replace(DIGITS, train_inputs=black, mean=(0.0,), std=(1e-39,)))
     assert result.verdict.kind == "nonfinite_evaluation"
     assert result.verdict.reason.startswith("test_")
     assert result.metrics == {}

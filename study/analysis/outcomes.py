@@ -13,7 +13,8 @@ from study.trial import Phase, Status, TrialResult
 Results = Mapping[str, TrialResult]
 Direction = Literal["maximize", "minimize"]
 
-SPLITS = ("train_eval_", "train_", "val_", "test_")
+# The longer ones first: each is looked for as a beginning.
+SPLITS = ("train_eval_", "train_", "val_clean_", "val_", "test_clean_", "test_")
 
 # How a retraining may end and be an outcome of its arm. A failed one says something about the
 # machine or the code, not about the arm.

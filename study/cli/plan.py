@@ -92,7 +92,7 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
             s.arm: {"training_images_per_second": round(s.training), "trial_s": round(s.trial_s, 1)}
             for s in speeds
         },
-        "study_s": round(study_seconds(spec, speeds, len(data.test_images), concurrent)),
+        "study_s": round(study_seconds(spec, speeds, len(data.test_inputs), concurrent)),
     }
 
 

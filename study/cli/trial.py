@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import rich_click as click
 
 from study import studyfile
 from study.cli.options import data_dir_option, default_data_dir, json_option, print_json
+from study.components.tasks import Task
 from study.errors import StudyFileError, shorten
 from study.space import Categorical, Distribution, Scalar
 from study.spec import COMPONENTS, Arm, StudySpec, flatten
 from study.trial import Row, TrialConfig, TrialResult
 
-COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "images_per_second")
+COLUMNS: dict[Task, tuple[str, ...]] = {
+    "classification": (
+        *("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"),
+        *("lr", "images_per_second"),
+    ),
+    "regression": (
+        "epoch",
+        "train_loss",
+        "train_eval_rmse",
+        "val_loss",
+        "val_rmse",
+        "lr",
+        "images_per_second",
+    ),
+}
 
 
 @click.command()
@@ -68,11 +84,12 @@ def trial(
     config = example(spec, arm, seed, test)
     pick_device(device)  # refused before anything is printed
     data = load_data(spec, default_data_dir(data_dir))
-    report = None if as_json else _print_row
+    columns = COLUMNS[data.task]
+    report = None if as_json else partial(_print_row, columns)
     if not as_json:
         values = (f"{key}={str(value).lower()}" for key, value in config.hyperparameters.items())
         click.echo(f"{config.id}  {'  '.join(values)}")
-        click.echo("  ".join(f"{column:>17}" for column in COLUMNS))
+        click.echo("  ".join(f"{column:>17}" for column in columns))
     result = train(
         config, data, report=report, device=device, threads=threads or spec.resources.cpus_per_trial
     )
@@ -131,8 +148,8 @@ def middle(distribution: Distribution) -> Scalar:
     return distribution.between(0.5)
 
 
-def _print_row(row: Row) -> None:
-    cells = [row.get(column) for column in COLUMNS]
+def _print_row(columns: tuple[str, ...], row: Row) -> None:
+    cells = [row.get(column) for column in columns]
     texts = ["" if cell is None else f"{cell:.4g}" for cell in cells]
     click.echo("  ".join(f"{text:>17}" for text in texts))
 

@@ -49,7 +49,7 @@ def nonlinearity(name: str, **arguments: float) -> Nonlinearity:
 
 
 class CReLU(nn.Module):
-    """relu(x) and relu(-x) side by side, (n, c, h, w) -> (n, 2c, h, w) (Shang et al. 2016, 1603.05201)."""
+    """relu(x) and relu(-x) side by side, (n, c, ...) -> (n, 2c, ...) (Shang et al. 2016, 1603.05201)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat((x.relu(), x.neg().relu_()), dim=1)
@@ -63,7 +63,7 @@ class PReLU(nn.PReLU):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        slopes = self.weight.view(1, -1, 1, 1).to(x.dtype)
+        slopes = self.weight.view(1, -1, *(1,) * (x.ndim - 2)).to(x.dtype)
         return x.relu() - slopes * x.neg().relu_()
 
 

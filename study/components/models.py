@@ -1,8 +1,7 @@
-"""Networks: built from the data's shape and classes, an activation and a generator."""
+"""Networks: built from the data's shape, a number of outputs, an activation and a generator."""
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,24 +12,27 @@ from annotated_types import Interval
 from torch import Tensor, nn
 
 from study.components.activations import Nonlinearity
+from study.components.initialisation import he
+from study.components.perceptrons import any_size, linear, mlp
 from study.errors import StudyError
 from study.registry import Registry
 
-Shape = tuple[int, int, int]
-"""Height, width and channels of a picture."""
+Shape = tuple[int, ...]
+"""Height, width and channels of a picture; or the length of a vector."""
 
 
 @dataclass(frozen=True)
 class Model:
     """A table entry. The keyword-only parameters of ``build`` are the hyperparameters.
 
-    ``build(shape, classes, activation, generator, **arguments)`` makes an initialised network
-    (n, c, h, w) -> logits (n, classes) in float32; the generator is the only source of chance.
-    ``minimum_size(**arguments)`` is the smallest picture side, in pixels, that it can see.
+    ``build(shape, outputs, activation, generator, **arguments)`` makes an initialised network
+    (n, c, h, w) -> (n, outputs); the generator is the only source of chance. ``minimum_size(**arguments)``
+    is the smallest picture side, in pixels, that it can see. ``vectors``: it takes (n, features) too.
     """
 
     build: Callable[..., nn.Module]
     minimum_size: Callable[..., int]
+    vectors: bool = False
 
 
 class GlobalAverage(nn.Module):
@@ -111,19 +113,9 @@ def all_cnn_c_minimum_size(*, pad7: bool = True, **others: object) -> int:
     return 1 if pad7 else 9
 
 
-def he(conv: nn.Conv2d, gain: float, generator: torch.Generator) -> nn.Conv2d:
-    """``conv``, made on the meta device, with weights ~ N(0, gain^2 / fan_in) and zero bias
-    (He et al. 2015, eq. 10). On the meta device torch's own initialisation draws no numbers.
-    """
-    conv = conv.to_empty(device="cpu")
-    fan_in = conv.weight[0].numel()
-    nn.init.normal_(conv.weight, 0.0, gain / math.sqrt(fan_in), generator=generator)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
-
-
 MODELS: Registry[Model] = Registry(
     "model",
     all_cnn_c=Model(all_cnn_c, all_cnn_c_minimum_size),
+    mlp=Model(mlp, any_size, vectors=True),
+    linear=Model(linear, any_size, vectors=True),
 )

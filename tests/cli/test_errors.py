@@ -68,8 +68,8 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         ("fixed.schedule.name: unknown schedule", "cosine?"),
     ),
     "an unknown loss": (
-        add("fixed", 'loss.name = "mse"'),
-        ("fixed.loss.name: unknown loss 'mse'", "known: cross_entropy"),
+        add("fixed", 'loss.name = "crossentropy"'),
+        ("fixed.loss.name: unknown loss 'crossentropy'", "did you mean cross_entropy"),
     ),
     "an unknown activation": (
         [('"elu"]\nmodel', '"selo"]\nmodel'), (CLAIM, "")],
@@ -298,6 +298,14 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
     "a direction against the metric": (
         ('"maximize"', '"minimize"'),
         ("objective.direction: must be maximize for val_accuracy, not 'minimize'",),
+    ),
+    "a loss for numbers on a set of classes": (
+        add("fixed", 'loss.name = "mse"'),
+        ("loss (arm relu+bn): mse is for regression, and digits asks for classification", "cross_entropy"),
+    ),
+    "a metric of numbers on a set of classes": (
+        [('"val_accuracy"', '"val_rmse"'), ('"maximize"', '"minimize"')],
+        ("objective.metric: must be a metric of classification", "digits", "e.g. val_accuracy"),
     ),
     "a loss to be maximized": (
         ('"val_accuracy"', '"val_loss"'),

@@ -19,6 +19,7 @@ from study.components.models import MODELS, Shape
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
+from study.components.tasks import Answers, Task
 from study.components.thresholds import Thresholds
 from study.errors import UnknownName
 
@@ -33,6 +34,17 @@ BUILDERS = {
     f"{component}.{name}": entry.build for component, table in TABLES.items() for name, entry in table.items()
 }
 LEARNING_RATE = {"lr": 0.01}
+# Of each model a small one, plain and with batch norm; all that it takes beside its defaults.
+SMALL: dict[str, dict[str, Any]] = {
+    "all_cnn_c": {"width": 0.05},
+    "mlp": {"width": 7},
+    "linear": {},
+}
+PLAIN = ("linear",)
+TARGETS: dict[Task, torch.Tensor] = {
+    "classification": torch.tensor([0, 0]),
+    "regression": torch.tensor([1.5, -3.0]),
+}
 
 
 def arguments(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -106,27 +118,32 @@ def test_a_typo_is_answered_with_the_nearest_name(table: dict[str, Any]) -> None
         table[name + "x"]
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (32, 32, 3)], ids=["8x8x1", "32x32x3"])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (32, 32, 3), (5,)], ids=["8x8x1", "32x32x3", "5"])
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_trains_with_every_activation(
     model: str, activation: str, batch_norm: bool, shape: Shape
 ) -> None:
+    if (len(shape) == 1 and not MODELS[model].vectors) or (batch_norm and model in PLAIN):
+        pytest.skip("the check refuses it")
+    arguments = SMALL[model] | ({"batch_norm": True} if batch_norm else {})
     generator = torch.Generator().manual_seed(0)
-    network: nn.Module = MODELS[model].build(
-        shape, 10, nonlinearity(activation), generator, width=0.05, batch_norm=batch_norm
-    )
-    height, width, channels = shape
-    logits = network(torch.randn(4, channels, height, width, generator=generator))
-    logits.square().sum().backward()
-    assert logits.shape == (4, 10)
+    network: nn.Module = MODELS[model].build(shape, 10, nonlinearity(activation), generator, **arguments)
+    *sides, channels = shape
+    outputs = network(torch.randn(4, channels, *sides, generator=generator))
+    outputs.square().sum().backward()
+    assert outputs.shape == (4, 10)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_is_one_finite_number_an_example(name: str) -> None:
-    losses = LOSSES[name].build()(torch.tensor([[2.0, -1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
+    loss, targets = LOSSES[name], TARGETS[LOSSES[name].task]
+    outputs = torch.tensor([[2.0, -1.0], [0.0, 3.0]])
+    if loss.task == "regression":
+        outputs = outputs[:, : len(loss.levels()) or 1]
+    losses = loss.build()(outputs, targets)
     assert losses.shape == (2,)
     assert losses.isfinite().all()
 
@@ -160,9 +177,14 @@ def test_a_schedule_starts_at_the_learning_rate_and_never_passes_it(name: str) -
     assert all(0 < rate <= 0.5 for rate in rates)
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_a_metric_prefers_the_right_answer_to_the_worst(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "task"), [(name, task) for name, each in METRICS.items() for task in each.tasks]
+)
+def test_a_metric_prefers_the_right_answer_to_the_worst(name: str, task: Task) -> None:
     metric, labels = METRICS[name], torch.arange(4)
-    right = metric.of(10 * torch.eye(4), labels).mean().item()
-    worst = metric.worst(labels.numpy())
-    assert right > worst if metric.direction == "maximize" else right < worst
+    right = Answers(10 * torch.eye(4), labels, torch.zeros(4))
+    if task == "regression":
+        numbers = labels.float()
+        right = Answers(numbers.unsqueeze(1), numbers, torch.zeros(4))
+    found, worst = metric.of(right).item(), metric.worst(right.targets.numpy())
+    assert found > worst if metric.direction == "maximize" else found < worst

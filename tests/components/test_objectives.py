@@ -7,14 +7,20 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from study.components.losses import LOSSES
-from study.components.metrics import METRICS, full_names, metric
+from study.components.metrics import METRICS, full_names, metric, right
+from study.components.tasks import Answers
 from study.errors import UnknownName
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [5.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 LABELS = torch.tensor([0, 1, 0, 2])
 SHARES = np.array([0, 0, 1, 2])
+
+
+def judged(name: str, logits: Tensor, labels: Tensor = LABELS) -> float:
+    return METRICS[name].of(Answers(logits, labels, torch.zeros(len(labels)))).item()
 
 
 def test_cross_entropy_is_minus_the_log_of_the_label_s_softmax() -> None:
@@ -29,13 +35,14 @@ def test_the_best_constant_has_the_entropy_of_the_label_shares() -> None:
 def test_no_constant_prediction_beats_the_best() -> None:
     labels = torch.tensor(SHARES)
     constants = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
-    losses = [METRICS["loss"].of(logits.expand(4, 3), labels).mean().item() for logits in constants]
+    losses = [judged("loss", logits.expand(4, 3), labels) for logits in constants]
     assert min(losses) > LOSSES["cross_entropy"].best_constant(SHARES)
 
 
 def test_accuracy_and_error_are_shares() -> None:
-    assert METRICS["accuracy"].of(LOGITS, LABELS).tolist() == [1, 0, 1, 1]
-    assert METRICS["error"].of(LOGITS, LABELS).mean().item() == 0.25
+    assert right(LOGITS, LABELS).tolist() == [1, 0, 1, 1]
+    assert judged("accuracy", LOGITS) == 0.75
+    assert judged("error", LOGITS) == 0.25
 
 
 @pytest.mark.parametrize(("name", "value"), [("accuracy", 0.5), ("error", 0.5), ("loss", 1.5 * math.log(2))])

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from study.components.datasets import LoadedData, load_dataset
 from study.components.datasets.cifar import (
@@ -80,11 +82,11 @@ def test_every_layout_is_found_and_loaded_as_a_part(
     classes = len(CIFAR[name].classes)
     assert data.part
     assert data.origin == str(tmp_path / (layout.archive if archived else layout.folder))
-    assert data.train_images.shape == (classes * 10 * len(layout.train), 32, 32, 3)
-    assert data.test_images.shape == (classes * 10, 32, 32, 3)
-    assert data.train_images.flags.c_contiguous
-    assert data.train_images.flags.writeable
-    assert data.train_labels.dtype == np.int64
+    assert data.train_inputs.shape == (classes * 10 * len(layout.train), 32, 32, 3)
+    assert data.test_inputs.shape == (classes * 10, 32, 32, 3)
+    assert data.train_inputs.flags.c_contiguous
+    assert data.train_inputs.flags.writeable
+    assert data.train_targets.dtype == np.int64
 
 
 def test_layouts_of_the_same_images_have_the_same_fingerprint(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_the_order_of_images_does_not_change_the_fingerprint(tmp_path: Path) -> 
         for n, content in enumerate([batches, turned])
     )
     assert one.fingerprint == two.fingerprint
-    assert not np.array_equal(one.train_images, two.train_images)
+    assert not np.array_equal(one.train_inputs, two.train_inputs)
 
 
 def test_a_published_folder_may_be_the_data_folder_itself(tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_cifar100_has_the_fine_labels(tmp_path: Path) -> None:
     data = load_dataset(
         "cifar100", write(tmp_path, "cifar100", LAYOUTS["cifar100"][1], False, photographs("cifar100"))
     )
-    assert set(data.train_labels.tolist()) == set(range(100))
+    assert set(data.train_targets.tolist()) == set(range(100))
 
 
 # Not there -------------------------------------------------------------------------------------------
@@ -370,10 +372,10 @@ def real_batches(data: LoadedData) -> dict[str, Batch]:
 @pytest.mark.real_data
 def test_the_real_cifar10_is_whole(real: LoadedData) -> None:
     assert not real.part
-    assert real.train_images.shape == (50_000, 32, 32, 3)
-    assert real.test_images.shape == (10_000, 32, 32, 3)
-    assert np.bincount(real.train_labels).tolist() == [5000] * 10
-    assert np.bincount(real.test_labels).tolist() == [1000] * 10
+    assert real.train_inputs.shape == (50_000, 32, 32, 3)
+    assert real.test_inputs.shape == (10_000, 32, 32, 3)
+    assert np.bincount(real.train_targets).tolist() == [5000] * 10
+    assert np.bincount(real.test_targets).tolist() == [1000] * 10
 
 
 @pytest.mark.real_data
@@ -386,8 +388,8 @@ def test_the_real_cifar10_loads_in_seconds(data_dir: Path) -> None:
 @pytest.mark.real_data
 def test_the_real_cifar100_is_read(data_dir: Path) -> None:
     data = load_dataset("cifar100", data_dir)
-    assert len(set(np.bincount(data.train_labels).tolist())) == 1
-    assert data.part == (len(data.train_labels) < 50_000)
+    assert len(set(np.bincount(data.train_targets).tolist())) == 1
+    assert data.part == (len(data.train_targets) < 50_000)
 
 
 @pytest.mark.real_data
@@ -399,9 +401,7 @@ def test_a_balanced_part_of_the_real_cifar10_is_named_as_one(real: LoadedData, t
     assert load_dataset("cifar10", write(tmp_path, "cifar10", PYTHON, False, batches)).part
 
 
-def jpeg(
-    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def jpeg(images: NDArray[Any]) -> NDArray[np.uint8]:
     """``images`` through JPEG at its best quality, as one tall picture: the 8x8 blocks are the same."""
     from PIL import Image
 
@@ -413,7 +413,7 @@ def jpeg(
 @pytest.mark.real_data
 def test_a_jpeg_copy_of_one_batch_is_told_apart(real: LoadedData, tmp_path: Path) -> None:
     batches = real_batches(real)
-    lossy = np.concatenate([jpeg(part) for part in np.split(real.train_images[:10_000], 10)])
+    lossy = np.concatenate([jpeg(part) for part in np.split(real.train_inputs[:10_000], 10)])
     planes = np.ascontiguousarray(lossy.transpose(0, 3, 1, 2)).reshape(-1, 3072)
     batches["data_batch_1"] = Batch(planes, batches["data_batch_1"].labels)
     write(tmp_path, "cifar10", BINARY, False, batches)

@@ -53,7 +53,7 @@ def test_a_workers_copy_has_the_same_content() -> None:
     data = load_dataset("digits", None)
     copy = pickle.loads(pickle.dumps(data))
     assert copy.fingerprint == data.fingerprint
-    assert copy.train_images.tobytes() == data.train_images.tobytes()
+    assert copy.train_inputs.tobytes() == data.train_inputs.tobytes()
 
 
 def test_data_sets_are_compared_by_identity_and_not_array_by_array() -> None:

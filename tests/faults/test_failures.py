@@ -103,7 +103,7 @@ def test_a_training_ends_at_the_step_that_is_not_finite(tmp_path: Path) -> None:
 
 def test_a_bug_in_every_trial_stops_the_study_with_its_traceback_once(tmp_path: Path) -> None:
     """Labels beyond the last class: the first step of every trial raises."""
-    broken = replace(DIGITS, train_labels=DIGITS.train_labels + np.uint8(50))
+    broken = replace(DIGITS, train_targets=DIGITS.train_targets + np.uint8(50))
     spec = a_study(ONE_ARM, trials_per_arm=10)
     record = StudyRecord.create(tmp_path, spec)
     with JournalWriter(record) as journal:

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ MAX_DUPLICATES = 0.01
 _ROUGHNESS_SAMPLE = 1000
 
 
-def channel_statistics(images: Images) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def channel_statistics(images: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation per channel of pixels scaled to [0, 1]; from exact integer sums."""
     flat, channels = images.reshape(len(images), -1), images.shape[-1]
     total = np.zeros(flat.shape[1], np.uint64)
@@ -160,8 +161,8 @@ def _numbers(values: Sequence[float] | NDArray[np.float64]) -> str:
 
 def describe(data: LoadedData) -> dict[str, object]:
     """What was found, for a person or a script: sizes, counts per class, statistics, fingerprint."""
-    mean, std = channel_statistics(data.train_images)
-    splits = {"train": data.train_labels, "test": data.test_labels}
+    mean, std = channel_statistics(data.train_inputs)
+    splits = {"train": data.train_targets, "test": data.test_targets}
     counts = {
         split: np.bincount(labels, minlength=len(data.classes)).tolist() for split, labels in splits.items()
     }
@@ -170,7 +171,7 @@ def describe(data: LoadedData) -> dict[str, object]:
         "ok": True,
         "origin": data.origin,
         "part": data.part,
-        "shape": list(data.train_images.shape[1:]),
+        "shape": list(data.train_inputs.shape[1:]),
         "images": {split: len(labels) for split, labels in splits.items()},
         "images_per_class": {
             split: dict(zip(data.classes, numbers, strict=True)) for split, numbers in counts.items()

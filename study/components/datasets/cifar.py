@@ -209,26 +209,26 @@ def _check_names(found: list[str], classes: Sequence[str], place: str) -> None:
 def _assemble(info: DatasetInfo, train: dict[str, Batch], test: dict[str, Batch], origin: str) -> LoadedData:
     """The checked data set from its files (by place)."""
     _check_sizes(info, train, test)
-    train_images, test_images = images_of(list(train.values())), images_of(list(test.values()))
-    train_digests, test_digests = image_digests(train_images), image_digests(test_images)
+    train_inputs, test_inputs = images_of(list(train.values())), images_of(list(test.values()))
+    train_digests, test_digests = image_digests(train_inputs), image_digests(test_inputs)
     check_distinct(_by_file(train, train_digests) | _by_file(test, test_digests))
-    train_labels, test_labels = (
+    train_targets, test_targets = (
         np.concatenate([batch.labels for batch in files.values()]) for files in (train, test)
     )
-    for split, files, labels in (("training", train, train_labels), ("test", test, test_labels)):
+    for split, files, labels in (("training", train, train_targets), ("test", test, test_targets)):
         check_balanced(labels, info.classes, {place: len(b.labels) for place, b in files.items()}, split)
-    _check_pixels(info, train_images, test_images, origin)
+    _check_pixels(info, train_inputs, test_inputs, origin)
     return LoadedData(
         name=info.name,
         classes=info.classes,
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
+        train_inputs=train_inputs,
+        train_targets=train_targets,
+        test_inputs=test_inputs,
+        test_targets=test_targets,
         mean=info.mean,
         std=info.std,
-        fingerprint=fingerprint(info.shape, (train_digests, train_labels), (test_digests, test_labels)),
-        part=(len(train_labels), len(test_labels)) != (info.train_examples, info.test_examples),
+        fingerprint=fingerprint(info.shape, (train_digests, train_targets), (test_digests, test_targets)),
+        part=(len(train_targets), len(test_targets)) != (info.train_examples, info.test_examples),
         origin=origin,
     )
 

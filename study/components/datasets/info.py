@@ -9,25 +9,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from study.components.tasks import Task
 from study.errors import DataError, one_line
 
 Images = NDArray[np.uint8]
+Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
+Numbers = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
     """The published facts of a data set; nothing of it is read to know them.
 
-    ``shape`` is (height, width, channels). ``mean`` and ``std`` are per channel, of the published
-    training set, with pixels scaled to [0, 1]. ``load`` takes the data folder (None: the user's data
+    ``shape`` is (height, width, channels) of pictures, (features,) of vectors. ``classes`` is empty in
+    regression. ``mean`` and ``std`` are per channel, of the published training set, with pixels scaled to
+    [0, 1]; or per feature. ``load`` takes the data folder (None: the user's data
     folder) and raises DataError; ``locate`` says where ``load`` would read, or None where nothing is.
     """
 
     name: str
-    task: str
+    task: Task
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     train_examples: int
     test_examples: int
     licence: str
@@ -43,24 +47,41 @@ class DatasetInfo:
 class LoadedData:
     """A data set in memory, checked.
 
-    Images are uint8 (n, height, width, channels), C-contiguous and writeable; labels are int64 (n,),
-    in [0, number of classes). ``mean`` and ``std`` normalise pixels scaled to [0, 1]; they are the
-    published ones, also for a part. ``fingerprint`` is the SHA-256 (hex) of the content: of every
-    image with its label and split, whatever their order. ``part``: a class-balanced part of the
-    published set. ``origin``: the folder or archive it was read from.
+    Inputs are pictures, uint8 (n, height, width, channels), or vectors, float32 (n, features); C-contiguous
+    and writeable. Targets (n,) are labels, int64 in [0, number of classes), or, in regression, float32
+    numbers. ``mean`` and ``std`` normalise pixels scaled to [0, 1], or features; they are the published
+    ones, also for a part. ``fingerprint`` is the SHA-256 (hex) of the content: of every example with its
+    target and split, whatever their order. ``part``: a class-balanced part of the published set.
+    ``origin``: the folder or archive it was read from. ``classes`` is empty in regression. ``train_clean``
+    and ``test_clean`` (n,): the targets without their noise, where the data is made and they are known.
     """
 
     name: str
     classes: tuple[str, ...]
-    train_images: Images
-    train_labels: Labels
-    test_images: Images
-    test_labels: Labels
+    train_inputs: Images | Features
+    train_targets: Labels | Numbers
+    test_inputs: Images | Features
+    test_targets: Labels | Numbers
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
     part: bool
     origin: str
+    train_clean: Numbers | None = None
+    test_clean: Numbers | None = None
+
+    @property
+    def task(self) -> Task:
+        return "classification" if self.classes else "regression"
+
+    @property
+    def strata(self) -> Labels:
+        """What a split keeps balanced: the training labels; nothing in regression."""
+        return (
+            self.train_targets.astype(np.int64)
+            if self.classes
+            else np.zeros(len(self.train_targets), np.int64)
+        )
 
 
 def refusal(place: object, rule: str, way_out: str = "") -> DataError:

@@ -66,9 +66,14 @@ class Recorder(Monitor):
         return super().step(loss, gradient_norm, lr)
 
     def epoch(
-        self, accuracy: float, examples: int, *, alike: Callable[[], bool] | None = None, last: bool = False
+        self,
+        accuracy: float | None,
+        examples: int,
+        *,
+        alike: Callable[[], bool] | None = None,
+        last: bool = False,
     ) -> Verdict | None:
-        self.accuracies.append(accuracy)
+        self.accuracies.append(accuracy or 0.0)
         # A monitor is asked about an evaluation only where that is finite.
         self.evaluations += [math.nan] * (len(self.accuracies) - len(self.evaluations))
         self.alike.append(alike is not None and alike())
@@ -152,7 +157,7 @@ def record(plan: Plan, data: LoadedData) -> Trace:
     recorder = Recorder()
     with reproducible(device, seed, 1):
         trial = replace(prepare(config, data, device), monitor=recorder)
-        labels = trial.training.pictures.labels[trial.training.index]
+        labels = trial.training.source.targets[trial.training.index]
         try:
             for _ in run(trial, time.monotonic()):
                 pass
