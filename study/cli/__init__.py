@@ -32,6 +32,7 @@ COMMANDS = {
     "data": "data",
     "ui": "ui",
     "sync": "sync",
+    "fetch": "fetch",
     "doctor": "doctor",
 }
 

@@ -8,6 +8,7 @@ outbox       what of the journal is pending
 store        the experiment and the runs in MLflow
 feeder       bringing the one into the other: once, or alongside a study
 audit        whether they agree
+fetching     having a record back from MLflow alone
 server       MLflow's UI on this machine; ``site`` is its face
 """
 
@@ -16,14 +17,17 @@ from __future__ import annotations
 from study.tracking.addresses import check, default_tracking_uri
 from study.tracking.audit import differences, left_running
 from study.tracking.feeder import Feeder, Synced, sync
+from study.tracking.fetching import Fetched, fetch
 from study.tracking.outbox import pending
 
 __all__ = [
     "Feeder",
+    "Fetched",
     "Synced",
     "check",
     "default_tracking_uri",
     "differences",
+    "fetch",
     "left_running",
     "pending",
     "sync",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -24,13 +25,19 @@ from study.tracking.store import Store, load_mlflow
 # few enough that an interruption repeats little.
 BATCH = 5000
 
+# While a study runs, its journal is brought over after so many seconds, in parts of so many bytes: what a
+# lost machine takes with it is little, and no part grows large.
+ARCHIVE_EVERY_S = 60.0
+SEGMENT_BYTES = 2**20
+JOURNAL_PARTS = "record/journal"
+
 # A store that is away is asked again after 2, 4, 8 ... and then this many seconds.
 LONGEST_WAIT_S = 15.0
 
 
 @dataclass(frozen=True)
 class Synced:
-    """How many of the journal's events and of the record's files were handed over."""
+    """How many of the journal's events and of the record's files, the journal too, were handed over."""
 
     events: int
     files: int
@@ -42,6 +49,7 @@ class Feed(AbstractContextManager["Feed"]):
     def __init__(self, record: StudyRecord, uri: str) -> None:
         self.record, self.uri = record, uri
         self._lock = FileLock(record.folder / ".mlflow.lock")
+        self._archived_at = time.monotonic()
 
     def __enter__(self) -> Self:
         try:
@@ -62,12 +70,14 @@ class Feed(AbstractContextManager["Feed"]):
     ) -> None:
         self._lock.release()
 
-    def drain(self) -> Synced:
-        """Hand over what is pending: events, then files. Where it fails it can be called again, and goes
-        on where it was."""
+    def drain(self, whole: bool = False) -> Synced:
+        """Hand over what is pending: events, then files, and the journal itself when it is due or all is
+        to be ``whole``. Where it fails it can be called again, and goes on where it was."""
         self._recover()
         events = self._hand_over()
         files = self._upload() if STUDY in self.store.runs else 0
+        if STUDY in self.store.runs and (whole or time.monotonic() - self._archived_at > ARCHIVE_EVERY_S):
+            files += self._archive()
         self.store.describe()
         self._in_doubt = False
         return Synced(events, files)
@@ -139,8 +149,27 @@ class Feed(AbstractContextManager["Feed"]):
             self._note()
         return len(waiting)
 
+    def _archive(self) -> bool:
+        """Bring over the journal, from which the record can be had back whole. Whether there was more."""
+        cursor, start = self.cursor, self.cursor.archived
+        while cursor.archived < cursor.position:
+            if cursor.archived >= cursor.segment + SEGMENT_BYTES:
+                cursor.segment = cursor.archived
+            end = min(cursor.position, cursor.segment + SEGMENT_BYTES)
+            part = gzip.compress(outbox.journal_bytes(self.record, cursor.segment, end), mtime=0)
+            self.store.log_bytes(part, segment_name(cursor.segment))
+            cursor.archived = end
+            self._note()
+        self._archived_at = time.monotonic()
+        return cursor.archived > start
+
     def _note(self) -> None:
         outbox.save(self.record, self.uri, self.cursor)
+
+
+def segment_name(start: int) -> str:
+    """Where the part of the journal from byte ``start`` on is kept; names sort as the parts follow."""
+    return f"{JOURNAL_PARTS}/{start:015d}.jsonl.gz"
 
 
 def artifact_folder(name: str) -> str | None:
@@ -158,7 +187,7 @@ def sync(record: StudyRecord, uri: str) -> Synced:
         return Synced(0, 0)
     try:
         with Feed(record, uri) as feed:
-            done = feed.drain()
+            done = feed.drain(whole=True)
             if not is_running(record):
                 feed.settle()
     except OSError as error:
@@ -224,7 +253,7 @@ class Feeder:
                     if feed is None and outbox.identity(self.record):
                         feed = held.enter_context(Feed(self.record, self.uri))
                     if feed is not None:
-                        feed.drain()
+                        feed.drain(whole=last)
                         if last:
                             feed.settle()
                     failures, self.trouble = 0, None

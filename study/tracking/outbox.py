@@ -29,8 +29,9 @@ REPORT_FILES = ("report.html", "*.csv", "*.png", "figures/*.png")
 
 
 class Cursor(BaseModel):
-    """How much of a record one store has: the journal up to a byte (and what stands before it), runs,
-    starts of the study, files."""
+    """How much of a record one store has: the journal's events up to a byte (and what stands before it),
+    runs, starts of the study, files; and of the journal itself the bytes before ``archived``, the last
+    of its parts from ``segment`` on."""
 
     projection: int = PROJECTION
     position: int = 0
@@ -38,6 +39,8 @@ class Cursor(BaseModel):
     runs: int = 0
     sessions: int = 0
     files: dict[str, str] = {}
+    segment: int = 0
+    archived: int = 0
 
 
 class Notes(BaseModel):
@@ -62,10 +65,14 @@ def save(record: StudyRecord, uri: str, cursor: Cursor) -> None:
 
 
 def pending(record: StudyRecord, uri: str) -> int:
-    """How many journal events and files the store at ``uri`` has not been given yet."""
-    cursor = load(record, uri)
-    events = sum(event["event"] not in SILENT for event, _ in events_from(record, cursor.position))
-    return events + len(pending_files(record, cursor))
+    """How many journal events and files, the journal itself among them, the store at ``uri`` has not
+    been given yet."""
+    cursor, events = load(record, uri), 0
+    end = cursor.position
+    for event, position in events_from(record, cursor.position):
+        events += event["event"] not in SILENT
+        end = position
+    return events + len(pending_files(record, cursor)) + (cursor.archived < end)
 
 
 def pending_files(record: StudyRecord, cursor: Cursor) -> dict[str, str]:
@@ -97,13 +104,18 @@ def events_from(record: StudyRecord, position: int) -> Iterator[tuple[Event, int
                 raise RecordError(f"{place}: is not a line of a journal ({shorten(line[:60])})") from error
 
 
+def journal_bytes(record: StudyRecord, start: int, end: int) -> bytes:
+    """The journal from one byte to another."""
+    with record.journal.open("rb") as lines:
+        lines.seek(start)
+        return lines.read(end - start)
+
+
 def mark(record: StudyRecord, position: int) -> str:
     """What stands before a byte of the journal, as a hash: another journal has another one there."""
     if not record.journal.is_file():
         return ""
-    with record.journal.open("rb") as lines:
-        lines.seek(max(0, position - MARKED_BYTES))
-        before = lines.read(position - lines.tell())
+    before = journal_bytes(record, max(0, position - MARKED_BYTES), position)
     return hashlib.sha256(before).hexdigest()[:12]
 
 

@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import re
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,14 @@ class Store:
         with dressed(self.uri):
             self.client.log_text(self.runs[STUDY].run_id, text, artifact)
             self.steps += 1
+
+    def log_bytes(self, data: bytes, artifact: str) -> None:
+        """Bytes as an artifact of the study's run."""
+        folder, _, name = artifact.rpartition("/")
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / name
+            path.write_bytes(data)
+            self.log_file(path, folder)
 
     def log_file(self, path: Path, folder: str | None) -> None:
         """A file as an artifact of the study's run, at the top or in a folder there."""
