@@ -230,7 +230,7 @@ def test_the_report_goes_along_and_goes_again_when_it_changes(record: StudyRecor
     (record.folder / "report.html").write_text("<p>one</p>")
     (record.folder / "figures").mkdir()
     (record.folder / "figures" / "curves.png").write_bytes(b"png")
-    assert tracking.sync(record, uri).files == 3
+    assert tracking.sync(record, uri).files == 4, "the journal too"
     client, run_id = connect(uri), stored(record, uri)[f"acts@{record.digest}"].info.run_id
     kept = {
         each.path for folder in ("", "record", "figures") for each in client.list_artifacts(run_id, folder)
