@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from study import tracking
+from study.analysis.wording import counted_are
 from study.check import worst_value
 from study.components.datasets import DATASETS
 from study.conductor import ArmProgress, Conductor
@@ -164,7 +165,9 @@ def _plan(conductor: Conductor, ledger: Ledger) -> Iterator[Violation]:
         for account in ledger.accounts.values()
     )
     if ledger.finished and conductor.missing() > failed:
-        yield Violation("I1", f"the study is finished, and {conductor.missing() - failed} trials are missing")
+        yield Violation(
+            "I1", f"the study is finished, and {counted_are(conductor.missing() - failed, 'trial')} missing"
+        )
     for name, progress in conductor.arms.items():
         most = {"tune": conductor.spec.search.trials_per_arm, "confirm": conductor.spec.search.replicates}
         for phase in PHASES:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from study.analysis.wording import counted, counted_are
 from study.check import worst_value
 from study.components.datasets import LoadedData, load_dataset
 from study.components.losses import chosen_loss
@@ -68,6 +69,7 @@ def run_study(
     StudyInterrupted and StudyUnfinished after what finished was kept and reported.
     """
     from study import tracking
+    from study.report import write_report
 
     data = load_data(spec, options.data_dir)
     uri = options.tracking_uri or tracking.default_tracking_uri(options.root)
@@ -88,7 +90,7 @@ def run_study(
             conductor = run_trials(record, journal, data, options, say=say, watch=watch)
             if conductor.complete and not record.finished:
                 journal.finished()
-            files = _report(record, uri, say)
+            files = write_report(record)
             journal.ended(_why_cut_short(conductor))
         pending = feeder.pending
     if pending:
@@ -115,7 +117,7 @@ def run_trials(
     deadline = None if budget is None else time.monotonic() + budget
     conductor = Conductor(record, journal, worst=worst, deadline=deadline, watch=watch)
     if conductor.done:
-        say(f"resuming {len(conductor.done)} trials are done, {conductor.missing()} are missing")
+        say(f"resuming {counted_are(len(conductor.done), 'trial')} done, {conductor.missing()} missing")
     if not conductor.missing():
         return conductor
     from study.tuning.session import ray_session
@@ -125,7 +127,10 @@ def run_trials(
         resources = resources.model_copy(update={"max_concurrent": options.max_concurrent})
     size = data.train_inputs.nbytes + data.test_inputs.nbytes
     with ray_session(options.address, resources, size, options.debug) as slots, stop_signals(conductor, say):
-        say(f"running  {slots.concurrent} trials at once, {slots.cpus} CPUs and {slots.gpus:g} GPUs each")
+        say(
+            f"running  {counted(slots.concurrent, 'trial')} at once, {counted(slots.cpus, 'CPU')} and "
+            f"{slots.gpus:g} GPUs each"
+        )
         from study.tuning.attempt import Keeping
         from study.tuning.spread import spread
 
@@ -186,12 +191,6 @@ def stop_signals(conductor: Conductor, say: Say) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _report(record: StudyRecord, uri: str, say: Say) -> Any:
-    from study.report import write_report
-
-    return write_report(record)
-
-
 def _why_cut_short(conductor: Conductor) -> str | None:
     """For the record: why the session ends before the study is complete."""
     if conductor.broken:
@@ -205,6 +204,7 @@ def _why_cut_short(conductor: Conductor) -> str | None:
 
 def raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:
     record = outcome.record
+    missing = f"{counted_are(outcome.missing, 'trial')} missing"
     again = "run the same command again to go on"
     if conductor.broken:
         last = conductor.failures[-1]
@@ -217,11 +217,11 @@ def raise_if_cut_short(conductor: Conductor, outcome: Outcome) -> None:
     if conductor.sampler_failure:
         raise StudyUnfinished(
             f"the sampler {outcome.record.spec.search.sampler} failed ({conductor.sampler_failure}); what "
-            f"was running has ended and is kept; {outcome.missing} trials are missing; {again}"
+            f"was running has ended and is kept; {missing}; {again}"
         )
     if conductor.stop_requested:
-        raise StudyInterrupted(f"interrupted; {outcome.missing} trials are missing; {again}")
+        raise StudyInterrupted(f"interrupted; {missing}; {again}")
     if conductor.out_of_time:
-        raise StudyInterrupted(f"the time budget is used up; {outcome.missing} trials are missing; {again}")
+        raise StudyInterrupted(f"the time budget is used up; {missing}; {again}")
     if outcome.failed or outcome.missing:
-        raise StudyUnfinished(f"{len(outcome.failed)} trials failed; {again}")
+        raise StudyUnfinished(f"{counted(len(outcome.failed), 'trial')} failed; {again}")

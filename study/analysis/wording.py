@@ -21,6 +21,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def counted_are(number: int, noun: str) -> str:
+    """``1 trial is``, ``2 trials are``."""
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
+
+
 def setting(value: Scalar) -> str:
     """A hyperparameter's value: numbers with three significant digits."""
     if isinstance(value, bool):

@@ -219,7 +219,7 @@ BREAKS: dict[Change, tuple[str, str]] = {
     never_asked_for: ("I1", "never asked for"),
     ended_twice: ("I1", "ended after it had ended"),
     started_after_its_end: ("I1", "was started after it had ended"),
-    without_an_end: ("I1", "1 trials are missing"),
+    without_an_end: ("I1", "1 trial is missing"),
     a_trial_gone: ("I1", "numbered with a gap"),
     of_no_arm: ("I1", "an arm that the study does not have"),
     an_epoch_gone: ("I2", "epoch 3 stands where 2 should"),

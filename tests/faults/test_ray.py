@@ -128,7 +128,7 @@ def test_a_study_that_is_killed_at_every_turn_ends_like_an_undisturbed_one(
     workers_of(process)[0].suspend()
     code, _, err = end(process)
     assert code == 1, err
-    assert "1 trials failed; run the same command again to go on" in err
+    assert "1 trial failed; run the same command again to go on" in err
     (hung,) = [result for result in record.results().values() if result.verdict.status == "failed"]
     assert (hung.config.id, str(hung.verdict)) == ("elu/confirm/0", "failed(hang)")
     assert "its process (stopped) was killed" in hung.verdict.reason
