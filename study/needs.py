@@ -1,4 +1,4 @@
-"""What optimizers need of the rest of a trial, told before anything runs."""
+"""What optimizers need of the rest of a trial, and what their steps cost, told before anything runs."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ class Rule:
 def steps(values: Values, info: DatasetInfo) -> int:
     """How many optimizer steps a trial makes."""
     return int(values["training.epochs"]) * len(cuts(examples(values, info), batch_size(values, info)))
+
+
+def gradient_evaluations(values: Values, info: DatasetInfo) -> int:
+    """The most gradients that a trial takes."""
+    optimizer = OPTIMIZERS[str(values["optimizer.name"])]
+    return steps(values, info) * optimizer.evaluations(**arguments_of("optimizer", values))
 
 
 def examples(values: Values, info: DatasetInfo) -> int:
