@@ -25,7 +25,7 @@ from study.batches import Batch
 from study.errors import one_line
 from study.probe import First, Probe, hook_maxima
 from study.snapshot import Snapshot, capture, restore
-from study.steps import Gradient, Trial, batches, differentiate, evaluate, update
+from study.steps import Gradient, Trial, as_judged, batches, differentiate, evaluate, update
 from study.trial import Verdict
 
 # One in 50 steps: a copy of weights and moments is then lost in the noise.
@@ -174,7 +174,10 @@ def again(trial: Trial, probe: Probe, last: int, updated: bool) -> Iterator[Repl
 
 
 def move(trial: Trial, probe: Probe) -> None:
+    # A line search may pass through points that are not finite.
+    probe.listening = False
     update(trial)
+    probe.listening = True
     probe.check_parameters()
 
 
@@ -205,11 +208,12 @@ def agree(seen: tuple[float, float], replayed: tuple[float, float]) -> bool:
 def broken_evaluation(trial: Trial, probe: Probe) -> bool:
     """Evaluate as at an epoch's end; whether a number was not finite."""
     probe.begin(probe.step)
-    for name in trial.parts:
-        values = evaluate(trial, name)
-        if not all(math.isfinite(value) for value in values.values()):
-            probe.check_loss(values[f"{name}_loss"], 0.0, trial.loss)
-            return True
+    with as_judged(trial):
+        for name in trial.parts:
+            values = evaluate(trial, name)
+            if not all(math.isfinite(value) for value in values.values()):
+                probe.check_loss(values[f"{name}_loss"], 0.0, trial.loss)
+                return True
     return False
 
 

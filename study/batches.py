@@ -187,7 +187,8 @@ def divide(
         everything = torch.arange(len(data.test_targets), device=device)
         parts |= judged("test", test, everything, data.test_clean)
     order, moves = seeded(config.seed, "order"), seeded(config.seed, "augmentation")
-    return TrainingPart(source, training, routine.batch_size, augmentation, order, moves), parts
+    batch_size = len(training) if routine.batch_size == "full" else routine.batch_size
+    return TrainingPart(source, training, batch_size, augmentation, order, moves), parts
 
 
 def judged(name: str, source: Examples, index: Tensor, clean: Numbers | None) -> dict[str, Part]:

@@ -22,11 +22,12 @@ from study.components.datasets.splits import check_sizes
 from study.components.losses import LOSSES
 from study.components.metrics import full_names, metric
 from study.components.models import MODELS
-from study.components.optimizers import OPTIMIZERS
+from study.components.optimizers import OPTIMIZERS, Need
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
 from study.components.thresholds import Thresholds
 from study.errors import StudyError, StudyFileError, shorten
+from study.needs import NEEDS
 from study.registry import Registry, nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
 from study.spec import Arm, StudySpec, dotted, flatten
@@ -391,8 +392,10 @@ class _ArmChecks:
             try:
                 adapter.validate_python(value)
             except ValidationError as error:
-                details = error.errors(include_url=False)[0]
-                raise StudyFileError(place, rule(details["msg"]), value) from error
+                # One message for each kind that the argument may be of.
+                rules = [rule(details["msg"]) for details in error.errors(include_url=False)]
+                said = " or ".join([rules[0], *(each.removeprefix("must be ") for each in rules[1:])])
+                raise StudyFileError(place, said, value) from error
 
     # -- rules between hyperparameters that are each within their limits ---------------------------
 
@@ -401,6 +404,7 @@ class _ArmChecks:
         dataset, optimizer, model = (_of(part, possible) for part in ("dataset", "optimizer", "model"))
         self._check_loss(arm, info, _of("loss", possible))
         self._check_augmentation(info, _of("augmentation", possible))
+        name = str(optimizer["name"].ends[0])
         if not self._was_right("dataset sizes", dataset):
             for values in _combinations(dataset):
                 self._check_sizes(info, values)
@@ -409,9 +413,24 @@ class _ArmChecks:
                 broken = OPTIMIZERS[str(values.pop("name"))].rule(values)
                 if broken:
                     raise StudyFileError(f"optimizer (arm {arm.name})", broken)
+        for need in OPTIMIZERS[name].needs:
+            self._check_need(arm, info, need, possible)
         if not self._was_right(f"model on {info.name}", model):
             for values in _combinations(model):
                 self._check_model(arm, info, values)
+
+    def _check_need(
+        self, arm: Arm, info: DatasetInfo, need: Need, possible: Mapping[str, Distribution]
+    ) -> None:
+        asked = NEEDS[need]
+        seen = {key: leaf for key, leaf in possible.items() if asked.looks_at(key)}
+        if self._was_right(f"{need} on {info.name}", seen):
+            return
+        for values in _combinations(seen):
+            broken = asked.broken(values, info)
+            if broken:
+                name = possible["optimizer.name"].ends[0]
+                raise StudyFileError(f"optimizer (arm {arm.name})", f"{name} {broken}")
 
     def _check_sizes(self, info: DatasetInfo, values: Mapping[str, Scalar]) -> None:
         train_size, validation_size = values.get("train_size"), values.get("validation_size")

@@ -223,7 +223,7 @@ def reestimated(
         layer.momentum = None
         layer.train()
     with torch.no_grad():
-        for images in batches:
+        for images in batches if layers else ():
             forward(images)
     model.eval()
     for layer, (momentum, _) in zip(layers, before, strict=True):

@@ -38,7 +38,7 @@ def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) ->
     images = len(data.train_inputs)
     validation = int(values.get("dataset.validation_size") or default_validation_size(images))
     size = int(values.get("dataset.train_size") or images - validation)
-    few = min(size, WARM_UP_STEPS * routine.batch_size)
+    few = size if routine.batch_size == "full" else min(size, WARM_UP_STEPS * routine.batch_size)
     evaluated = min(WARM_UP_EVALUATIONS, images - few, few)
     short = {"dataset.train_size": few, "dataset.validation_size": evaluated}
     short |= {"training.epochs": 2, "training.evaluation_size": evaluated}

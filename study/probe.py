@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from study.averaging import AVERAGES
+
 Stage = Literal["grown", "activation", "gradient", "parameter"]
 
 # Those that torch can take the maximum of.
@@ -129,17 +131,21 @@ class Probe:
                 return
 
     def _state(self) -> Iterator[tuple[str, str, Tensor, list[Tensor]]]:
-        """(layer, what of it, its value, what it was computed with): moments before their parameter."""
+        """(layer, what of it, its value, what it was computed with): moments before their parameter, which
+        is made of them, and averages after it."""
         for name, parameter in self.model.named_parameters():
             layer, own = owner(name)
-            moments = {
+            state = {
                 moment: value
                 for moment, value in self.optimizer.state.get(parameter, {}).items()
                 if isinstance(value, Tensor) and value.is_floating_point()
             }
-            for moment, value in moments.items():
+            averages = {name: state.pop(name) for name in AVERAGES if name in state}
+            for moment, value in state.items():
                 yield layer, f"{own}'s {moment}", value, [parameter.detach()]
-            yield layer, own, parameter.detach(), list(moments.values())
+            yield layer, own, parameter.detach(), list(state.values())
+            for average, value in averages.items():
+                yield layer, f"{own}'s {average}", value, [parameter.detach()]
         for name, buffer in self.model.named_buffers():
             yield *owner(name), buffer, []
 

@@ -25,10 +25,10 @@ class Snapshot:
     """One moment of a training: tensors on its device, and plain Python types.
 
     ``vars(snapshot)`` is a dict that torch.save writes and ``torch.load(..., weights_only=True)`` reads,
-    and ``Snapshot(**...)`` makes the snapshot of it again. ``epoch``, ``batch``, ``lr`` and ``sums`` are
-    the position's (study.steps). ``generators`` are states (bytes, on the CPU): ``order`` and ``moves``
-    as they were when the epoch began, ``cpu`` and, on CUDA, ``cuda`` as they are. ``monitor`` is None
-    where it was left out. ``initial`` is the trial's.
+    and ``Snapshot(**...)`` makes the snapshot of it again. ``epoch``, ``batch``, ``lr``, ``sums`` and
+    ``reevaluations`` are the position's (study.steps). ``generators`` are states (bytes, on the CPU):
+    ``order`` and ``moves`` as they were when the epoch began, ``cpu`` and, on CUDA, ``cuda`` as they are.
+    ``monitor`` is None where it was left out. ``initial`` is the trial's.
     """
 
     epoch: int
@@ -41,6 +41,7 @@ class Snapshot:
     generators: dict[str, Tensor]
     monitor: dict[str, Any] | None = None
     initial: dict[str, Tensor] = field(default_factory=dict)
+    reevaluations: int = 0
 
 
 def capture(trial: Trial, *, monitor: bool = True) -> Snapshot:
@@ -66,6 +67,7 @@ def capture(trial: Trial, *, monitor: bool = True) -> Snapshot:
         generators=generators,
         monitor=copied(trial.monitor.state()) if with_monitor else None,
         initial=dict(trial.initial),
+        reevaluations=position.reevaluations,
     )
 
 
@@ -91,7 +93,8 @@ def restore(trial: Trial, snapshot: Snapshot) -> None:
     position = trial.position
     position.epoch, position.batch, position.lr = snapshot.epoch, snapshot.batch, snapshot.lr
     position.sums = snapshot.sums.to(trial.device, copy=True)
-    position.drawn_from = None
+    position.drawn_from, position.halfway = None, None
+    position.reevaluations = snapshot.reevaluations
 
 
 def copied(value: Any) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +15,25 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from study.averaging import Average
 from study.batches import Batch, Part, TrainingPart
 from study.components.losses import PerExample
 from study.components.metrics import of_task, right
 from study.components.tasks import Answers, Task
 from study.devices import Precision, autocast
-from study.divergence import Monitor
+from study.divergence import Monitor, reestimated
+
+# Batches of training examples that batch norm is estimated from anew.
+REESTIMATION_BATCHES = 20
+
+
+@dataclass(frozen=True)
+class Halfway:
+    """Between a step's halves: the batch whose gradients the parameters have, and its mean loss."""
+
+    inputs: Tensor
+    targets: Tensor
+    loss: Tensor
 
 
 @dataclass
@@ -27,7 +43,8 @@ class Position:
     ``epoch`` counts from 1; ``batch`` is how many of its batches are done. ``sums`` (3,) float64 are the
     epoch's so far: of the losses and the right answers over its examples, of the gradient norms over its
     steps. ``lr`` is its last step's rate. ``drawn_from`` are the states that the generators of order and
-    augmentation had when the epoch began; None where it has not begun.
+    augmentation had when the epoch began; None where it has not begun. ``reevaluations`` are the gradients
+    that optimizers have asked for beyond one a step; ``halfway`` is None between steps.
     """
 
     sums: Tensor
@@ -35,6 +52,8 @@ class Position:
     batch: int = 0
     lr: float = math.nan
     drawn_from: dict[str, Tensor] | None = None
+    reevaluations: int = 0
+    halfway: Halfway | None = None
 
     def turn(self) -> None:
         """Go to the next epoch's beginning."""
@@ -50,7 +69,8 @@ class Trial:
     """Everything that one training moves.
 
     ``levels`` are those of the quantiles that the loss estimates (study.components.losses). ``initial``
-    is each layer's max|activation| at the very first step, where somebody noted it.
+    is each layer's max|activation| at the very first step, where somebody noted it. ``average``, if any,
+    is what it is evaluated on in place of its weights.
     """
 
     task: Task
@@ -68,6 +88,7 @@ class Trial:
     monitor: Monitor
     position: Position
     initial: dict[str, Tensor] = field(default_factory=dict)
+    average: Average | None = None
 
     @property
     def steps(self) -> int:
@@ -102,11 +123,18 @@ class Gradient:
 
 def differentiate(trial: Trial, inputs: Tensor, targets: Tensor) -> Gradient:
     """The first half of a step: the parameters' gradients on one batch."""
+    loss, outputs = backward(trial, inputs, targets)
+    trial.position.halfway = Halfway(inputs, targets, loss)
+    norm = get_total_norm([p.grad for p in trial.parameters if p.grad is not None])
+    return Gradient(loss, right_answers(trial, outputs, targets), norm)
+
+
+def backward(trial: Trial, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Add the gradients of a batch's mean loss to the parameters'; the loss and the outputs."""
     outputs = forward(trial, inputs)
     loss = trial.loss(outputs, targets).mean()
     loss.backward()
-    norm = get_total_norm([p.grad for p in trial.parameters if p.grad is not None])
-    return Gradient(loss.detach(), right_answers(trial, outputs.detach(), targets), norm)
+    return loss.detach(), outputs.detach()
 
 
 def right_answers(trial: Trial, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -117,10 +145,31 @@ def right_answers(trial: Trial, outputs: Tensor, targets: Tensor) -> Tensor:
 def update(trial: Trial) -> None:
     """The second half: the parameters move, and the position with them."""
     trial.position.lr = float(trial.schedule.get_last_lr()[0])
-    trial.optimizer.step()
+    trial.optimizer.step(reevaluation(trial))  # type: ignore[arg-type] # a tensor, so that nobody waits
     trial.optimizer.zero_grad(set_to_none=True)
     trial.schedule.step()
+    if trial.average is not None:
+        trial.average.follow(trial.optimizer, trial.steps)
     trial.position.batch += 1
+    trial.position.halfway = None
+
+
+def reevaluation(trial: Trial) -> Callable[[], Tensor]:
+    """What an optimizer calls for the loss and the gradients at the weights as it has set them, on the
+    step's batch. Its first call, which all of them make, is for what is known already.
+    """
+    position, half = trial.position, trial.position.halfway
+    assert half is not None, "differentiate is the first half"
+    known = [half.loss]
+
+    def loss() -> Tensor:
+        if known:
+            return known.pop()
+        position.reevaluations += 1
+        trial.optimizer.zero_grad(set_to_none=True)
+        return backward(trial, half.inputs, half.targets)[0]
+
+    return loss
 
 
 def evaluate(trial: Trial, name: str, spread: float | None = None) -> dict[str, float]:
@@ -144,3 +193,33 @@ def answers(trial: Trial, part: Part, spread: float | None) -> Answers:
         outputs.append(forward(trial, inputs))
         losses.append(trial.loss(outputs[-1], targets))
     return Answers(torch.cat(outputs), part.targets, torch.cat(losses), trial.levels, spread, part.features)
+
+
+@contextmanager
+def as_judged(trial: Trial) -> Iterator[None]:
+    """Inside, the model is what the trial is evaluated on: where that is the average of its weights, it has
+    them, and batch norm's statistics are estimated for them (Izmailov et al. 2018, 1803.05407, section
+    3.2). Afterwards it is as before, to the last bit."""
+    if trial.average is None:
+        yield
+        return
+    averages = trial.average.of(trial.optimizer, trial.parameters)
+    weights = [parameter.detach().clone() for parameter in trial.parameters]
+    assign(trial.parameters, averages)
+    try:
+        with renewed_statistics(trial):
+            yield
+    finally:
+        assign(trial.parameters, weights)
+
+
+def assign(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)
+
+
+def renewed_statistics(trial: Trial) -> AbstractContextManager[None]:
+    """Inside, batch norm's running statistics are estimated anew on evaluated training examples."""
+    inputs = (inputs for inputs, _ in itertools.islice(trial.parts["train_eval"], REESTIMATION_BATCHES))
+    return reestimated(trial.model, partial(forward, trial), inputs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from study.autopsy import Recorder, examine
+from study.averaging import EMA, Average
 from study.batches import divide, seeded
 from study.checkpoint import Checkpoints
 from study.components.activations import nonlinearity
@@ -29,10 +29,19 @@ from study.components.schedules import SCHEDULES
 from study.components.thresholds import Thresholds
 from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
-from study.divergence import Monitor, reestimated
+from study.divergence import Monitor
 from study.seeding import derive_seed
 from study.space import Scalar
-from study.steps import Position, Trial, batches, differentiate, evaluate, forward, update
+from study.steps import (
+    Position,
+    Trial,
+    as_judged,
+    batches,
+    differentiate,
+    evaluate,
+    renewed_statistics,
+    update,
+)
 from study.trial import Row, TrialConfig, TrialResult, Verdict, finite_or_none
 
 # A Hessian-vector product costs about three gradients, so 20 of them on one batch as much as half a
@@ -42,9 +51,6 @@ CURVATURE_EXAMPLES = 128
 # A regression's answers that differ by less than this share of the targets' deviation explain less than
 # 1e-4 of their variance.
 ALIKE = 0.01
-
-# Batches of training examples that batch norm is estimated from anew.
-REESTIMATION_BATCHES = 20
 
 
 class Diverged(Exception):
@@ -70,10 +76,11 @@ def train(
     Same config, data, machine and ``threads``: the same numbers to the last bit, but for times. The
     metrics are those after the last epoch (not the best one); on test in the confirm phase only. A
     training that blows up or dies ends at once, with verdict ``diverged`` or ``stalled``. Gradient
-    evaluations are mini-batch gradients. With ``autopsy``, the last steps of such a training are
-    replayed to find what broke first. With ``checkpoints`` it goes on from the last of them, to the same
-    numbers, without reporting the epochs before it again, and writes new ones. Raises StudyError where
-    the parts do not fit together; any other exception is a bug's and passes through.
+    evaluations are gradients of one batch: one a step, and what an optimizer asks for beyond it. With
+    ``autopsy``, the last steps of such a training are replayed to find what broke first. With
+    ``checkpoints`` it goes on from the last of them, to the same numbers, without reporting the epochs
+    before it again, and writes new ones. Raises StudyError where the parts do not fit together; any other
+    exception is a bug's and passes through.
     """
     started = time.monotonic()
     place = pick_device(device)
@@ -96,7 +103,7 @@ def train(
             metrics = final_metrics(trial, curve[-1])
         except Diverged as end:
             verdict = end.verdict
-        steps, events = trial.steps, trial.monitor.events
+        spent, events = gradient_evaluations(trial, verdict), trial.monitor.events
         if recorder is not None and verdict.status != "ok":
             found = examine(trial, recorder, verdict)
         return TrialResult(
@@ -105,7 +112,7 @@ def train(
             tuple(curve),
             metrics,
             seconds=time.monotonic() - started,
-            gradient_evaluations=steps if verdict.step is None else verdict.step + 1,
+            gradient_evaluations=spent,
             environment={
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
@@ -115,6 +122,12 @@ def train(
             autopsy=found,
             events=events,
         )
+
+
+def gradient_evaluations(trial: Trial, verdict: Verdict) -> int:
+    """What the training took until now, or until the verdict's own step, which ended with its gradient."""
+    steps = trial.steps if verdict.step is None else verdict.step + 1
+    return steps + trial.position.reevaluations
 
 
 def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Trial:
@@ -158,6 +171,7 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Tria
             model=model,
         ),
         position=Position(torch.zeros(3, dtype=torch.float64, device=device)),
+        average=average(components["optimizer"]["name"], routine),
     )
 
 
@@ -168,6 +182,15 @@ def worst_values(config: TrialConfig, data: LoadedData) -> dict[str, float]:
         loss, arguments = chosen_loss(config.hyperparameters, data.task)
         worst["loss"] = loss.best_constant(data.train_targets, **arguments)
     return worst
+
+
+def average(optimizer: str, routine: Routine) -> Average | None:
+    """What the trial is evaluated on in place of its weights: the optimizer's own average, or an
+    exponential one where the study asks for it."""
+    own = OPTIMIZERS[optimizer].average
+    if own is not None:
+        return Average(own)
+    return Average(EMA, routine.ema) if routine.ema else None
 
 
 def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
@@ -208,7 +231,8 @@ def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Itera
     while trial.position.epoch <= trial.epochs:
         epoch = trial.position.epoch
         training = train_epoch(trial, recorder)
-        evaluation = evaluate_epoch(trial)
+        with as_judged(trial):
+            evaluation = evaluate_epoch(trial)
         verdict = judge_epoch(trial, training.get("train_accuracy"))
         trial.position.turn()
         yield {
@@ -289,8 +313,7 @@ def evaluate_epoch(trial: Trial) -> dict[str, float]:
     finite = all(map(math.isfinite, first.values()))
     if finite and not trial.monitor.evaluation_alone(first["train_eval_loss"]):
         return first
-    inputs = (inputs for inputs, _ in itertools.islice(trial.parts["train_eval"], REESTIMATION_BATCHES))
-    with reestimated(trial.model, partial(forward, trial), inputs):
+    with renewed_statistics(trial):
         again = evaluate(trial, "train_eval") if finite else evaluate_parts(trial)
     trial.monitor.note(
         "evaluation_alone",
@@ -320,9 +343,10 @@ def final_metrics(trial: Trial, row: Row) -> dict[str, float]:
     names = {f"{part}_{metric}" for part in trial.parts for metric in of_task(trial.task)}
     evaluated = {name: value for name, value in row.items() if name in names and isinstance(value, float)}
     test: dict[str, float] = {}
-    for part in trial.parts:
-        if part.startswith("test"):
-            test |= evaluate(trial, part, evaluated.get("train_eval_rmse"))
+    with as_judged(trial):
+        for part in trial.parts:
+            if part.startswith("test"):
+                test |= evaluate(trial, part, evaluated.get("train_eval_rmse"))
     check_evaluation(trial, trial.epochs, test)
     return evaluated | test
 

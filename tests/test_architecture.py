@@ -27,9 +27,9 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
     (
         ("symptoms",),
-        ("divergence", "batches", "devices", "check", "samplers", "curvature", "ledger"),
-        ("steps", "probe"),
-        ("snapshot",),
+        ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),
+        ("steps", "probe", "needs"),
+        ("snapshot", "check"),
         ("autopsy", "checkpoint"),
         ("training",),
     ),

@@ -19,7 +19,7 @@ from study.trial import Phase
 class Flag:
     """``kind`` is for programs, ``text`` one line for people."""
 
-    kind: Literal["edge", "tuning", "replicates", "mixed", "uncounted"]
+    kind: Literal["edge", "tuning", "replicates", "mixed", "uncounted", "gradients"]
     text: str
 
 
@@ -36,6 +36,7 @@ def flags(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replicate, .
         *_on_edge(arm, tuned_values(spec, results, arm) or {}),
         *_tuning(spec, results, arm),
         *_replicates(spec, results, arm, found),
+        *_gradients(results, arm),
     )
 
 
@@ -71,6 +72,18 @@ def _replicates(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replic
     without = sum(each.value is None for each in found)
     if without:
         yield Flag("uncounted", f"{counted(without, 'replicate')} without a number: no mean can be given")
+
+
+def _gradients(results: Results, arm: Arm) -> Iterator[Flag]:
+    """An arm whose steps take more than a gradient each had a larger budget than others of as many steps."""
+    whole = [
+        each for each in ended(results, arm.name, "confirm") if each.verdict.status == "ok" and each.curve
+    ]
+    steps = sum(int(each.curve[-1]["step"] or 0) for each in whole)
+    taken = sum(each.gradient_evaluations for each in whole)
+    if taken > steps:
+        each = taken / len(whole)
+        yield Flag("gradients", f"took {taken / steps:.3g} gradients a step, {each:,.0f} a replicate")
 
 
 def _failed(results: Results, arm: Arm, phase: Phase, noun: str) -> Iterator[Flag]:

@@ -53,7 +53,8 @@ class RankingTable:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm cost, in the attempts that counted. Gradient evaluations are optimizer steps."""
+    """What an arm cost, in the attempts that counted. Gradients are of one batch each:
+    one a step, and what an optimizer asks for beyond it."""
 
     arm: str
     trials: int

@@ -18,7 +18,7 @@ from study.cli.options import (
 )
 from study.cli.trial import example
 from study.errors import StudyError, one_line
-from study.spec import StudySpec
+from study.spec import Arm, StudySpec
 
 
 @click.command()
@@ -39,6 +39,9 @@ def plan(
     as_json: bool,
 ) -> None:
     """Arms, trials, what is tuned, and the time it takes here, from a measured warm-up of each arm.
+
+    Gradients are those of one batch each, and the most that a trial takes: optimizers with a line search
+    take many a step.
 
     \b
     Examples:
@@ -66,7 +69,11 @@ def _counts(spec: StudySpec) -> dict[str, Any]:
         "digest": spec.digest,
         "question": spec.question,
         "arms": [
-            {"arm": arm.name, "tuned": [f"{e.key} in {e.distribution}" for e in arm.space.entries]}
+            {
+                "arm": arm.name,
+                "tuned": [f"{e.key} in {e.distribution}" for e in arm.space.entries],
+                "gradient_evaluations": _gradients(spec, arm),
+            }
             for arm in spec.arms()
         ],
         "sampler": search.sampler,
@@ -74,6 +81,15 @@ def _counts(spec: StudySpec) -> dict[str, Any]:
         "replicates": search.replicates,
         "trials": spec.trial_count,
     }
+
+
+def _gradients(spec: StudySpec, arm: Arm) -> int:
+    """The most that a trial takes, with everything tuned in the middle of its range."""
+    from study.components.datasets import DATASETS
+    from study.needs import gradient_evaluations
+
+    values = example(spec, arm, 0).hyperparameters
+    return gradient_evaluations(values, DATASETS[str(values["dataset.name"])])
 
 
 def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[str, Any]:
@@ -107,8 +123,9 @@ def _print(spec: StudySpec, document: dict[str, Any]) -> None:
     )
     for arm in document["arms"]:
         measured = (time or {}).get("arms", {}).get(arm["arm"])
-        speed = f"{measured['trial_s']:g} s a trial, " if measured else ""
-        click.echo(f"  {arm['arm']}: {speed}tunes {'; '.join(arm['tuned']) or 'nothing'}")
+        speed = f"{measured['trial_s']:g} s and " if measured else ""
+        gradients = f"{speed}{arm['gradient_evaluations']:,} gradients a trial"
+        click.echo(f"  {arm['arm']}: {gradients}, tunes {'; '.join(arm['tuned']) or 'nothing'}")
     if time and time["measured"]:
         click.echo(f"about {duration(time['study_s'])} in all, measured on one slot of this machine just now")
     elif time:

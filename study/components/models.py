@@ -13,12 +13,22 @@ from torch import Tensor, nn
 
 from study.components.activations import Nonlinearity
 from study.components.initialisation import he
-from study.components.perceptrons import any_size, linear, mlp
+from study.components.perceptrons import (
+    any_size,
+    linear,
+    mlp,
+    mlp_hidden_weights,
+    no_hidden_weights,
+)
 from study.errors import StudyError
 from study.registry import Registry
 
 Shape = tuple[int, ...]
 """Height, width and channels of a picture; or the length of a vector."""
+
+
+def always(**arguments: object) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -27,12 +37,16 @@ class Model:
 
     ``build(shape, outputs, activation, generator, **arguments)`` makes an initialised network
     (n, c, h, w) -> (n, outputs); the generator is the only source of chance. ``minimum_size(**arguments)``
-    is the smallest picture side, in pixels, that it can see. ``vectors``: it takes (n, features) too.
+    is the smallest picture side, in pixels, that it can see; ``hidden_weights(**arguments)``, whether there
+    are weights between its first and its last layer. ``vectors``: it takes (n, features) too.
+    ``sparse_gradients``: its gradients are (of embeddings that ask for it), none of them is dense.
     """
 
     build: Callable[..., nn.Module]
     minimum_size: Callable[..., int]
     vectors: bool = False
+    hidden_weights: Callable[..., bool] = always
+    sparse_gradients: bool = False
 
 
 class GlobalAverage(nn.Module):
@@ -116,6 +130,6 @@ def all_cnn_c_minimum_size(*, pad7: bool = True, **others: object) -> int:
 MODELS: Registry[Model] = Registry(
     "model",
     all_cnn_c=Model(all_cnn_c, all_cnn_c_minimum_size),
-    mlp=Model(mlp, any_size, vectors=True),
-    linear=Model(linear, any_size, vectors=True),
+    mlp=Model(mlp, any_size, hidden_weights=mlp_hidden_weights, vectors=True),
+    linear=Model(linear, any_size, hidden_weights=no_hidden_weights, vectors=True),
 )

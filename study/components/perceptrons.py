@@ -56,3 +56,12 @@ def mlp(
 def any_size(**arguments: object) -> int:
     """The smallest picture side that they can see."""
     return 1
+
+
+def mlp_hidden_weights(*, depth: int = 2, **others: object) -> bool:
+    """Whether there are any between the first hidden layer's and the outputs'."""
+    return depth > 1
+
+
+def no_hidden_weights(**arguments: object) -> bool:
+    return False

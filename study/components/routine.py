@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 
 @dataclass(frozen=True)
 class Routine:
     """The fields are the hyperparameters, keyed ``training.*``.
 
-    ``precision`` auto is bf16 where the hardware has it natively, else fp32. ``evaluation_size`` is
-    how many training examples, the same ones all along, are evaluated in eval mode after each epoch.
+    ``batch_size`` full is the whole training set. ``precision`` auto is bf16 where the hardware has it
+    natively, else fp32. ``evaluation_size`` is how many training examples, the same ones all along, are
+    evaluated in eval mode after each epoch.
     ``curvature`` is in how many of an arm's first trials the loss's curvature is measured at the start.
+    ``ema`` is the decay of an exponential moving average of the weights on which the trial is evaluated
+    (study.averaging); 0 evaluates the weights themselves.
     """
 
     epochs: Annotated[int, Ge(1)]
-    batch_size: Annotated[int, Ge(1)] = 128
+    batch_size: Annotated[int, Ge(1)] | Literal["full"] = 128
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     evaluation_size: Annotated[int, Ge(1)] = 2000
     curvature: Annotated[int, Ge(0)] = 0
+    ema: Annotated[float, Interval(ge=0, lt=1)] = 0.0

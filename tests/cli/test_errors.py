@@ -279,7 +279,10 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         ('name = "digits", ', ""),
         ("fixed.dataset.name: is missing", "known: cifar10, cifar100, digits"),
     ),
-    "no optimizer": (('name = "sgd", ', ""), ("fixed.optimizer.name: is missing", "known: adam, adamw, sgd")),
+    "no optimizer": (
+        ('name = "sgd", ', ""),
+        ("fixed.optimizer.name: is missing", "known: adadelta, adagrad, adam,"),
+    ),
     "no learning rate": ((LR, ""), ("optimizer.lr: is missing", "[fixed] or [nuisance]")),
     "no epochs": (("epochs = 2, ", ""), ("training.epochs: is missing",)),
     "a schedule's argument alone": (

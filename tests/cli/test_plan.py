@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Command
-from tests.good_study import LR, WIDER_LR, changed
+from tests.good_study import CLAIM, DECAY, LR, WIDER_LR, changed
 
 QUICK = (
     *("--set", "fixed.dataset.train_size=128", "--set", "fixed.training.batch_size=16"),
@@ -21,6 +21,7 @@ def test_a_plan_counts_arms_and_trials(study: Command) -> None:
     assert plan["arms"][0] == {
         "arm": "relu+bn",
         "tuned": ["optimizer.lr in [0.0001, 1] (log)", "optimizer.weight_decay in [1e-06, 0.01] (log)"],
+        "gradient_evaluations": 32,  # 2 epochs of 1,000 images, 64 at a time
     }
 
 
@@ -28,7 +29,24 @@ def test_a_plan_is_readable(study: Command) -> None:
     lines = study("plan", "./mine.toml", "--no-measure", "--max-concurrent", "3").out.splitlines()
     assert lines[0].startswith("mine@")
     assert lines[1] == "4 arms x (4 tpe trials + 3 replicates) = 28 trials, 3 at once"
-    assert lines[2].startswith("  relu+bn: tunes optimizer.lr in [0.0001, 1] (log); optimizer.weight_decay")
+    assert lines[2].startswith(
+        "  relu+bn: 32 gradients a trial, tunes optimizer.lr in [0.0001, 1] (log); optimizer.weight_decay"
+    )
+
+
+def test_a_plan_counts_the_gradients_of_a_line_search(study: Command, folder: Path) -> None:
+    lbfgs = changed(
+        ("model.batch_norm = [true, false]\n", ""),
+        (f'[conditional."model.batch_norm=true"]\n{WIDER_LR}', ""),
+        (DECAY, ""),
+        (CLAIM, ""),
+        ('name = "sgd", momentum = 0.9', 'name = "lbfgs", max_iter = 8'),
+        ("batch_size = 64", 'batch_size = "full", precision = "fp32"'),
+    )
+    (folder / "mine.toml").write_text(lbfgs, encoding="utf-8")
+    arms = json.loads(study("plan", "./mine.toml", "--no-measure", "--json").out)["arms"]
+    # An epoch is a step, and a step of 8 iterations 11 gradients.
+    assert [arm["gradient_evaluations"] for arm in arms] == [2 * 11] * 2
 
 
 def test_concurrency_is_the_option_s_then_the_file_s(study: Command) -> None:

@@ -27,6 +27,7 @@ import torch
 
 from study.checkpoint import GENERATIONS, Checkpoints, Damaged, identity, pack, read, unpack
 from study.components.datasets import load_dataset
+from study.components.optimizers import OPTIMIZERS
 from study.space import Scalar
 from study.training import train
 from study.trial import Row, TrialConfig, TrialResult
@@ -125,11 +126,21 @@ def test_a_trial_that_was_cut_ends_with_the_same_numbers(tmp_path: Path, epoch: 
     assert checkpoints.faults == []
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    "optimizer", [name for name, each in OPTIMIZERS.items() if "sparse_gradients" not in each.needs]
+)
 def test_it_does_with_any_optimizer(tmp_path: Path, optimizer: str) -> None:
     trial = config(optimizer__name=optimizer, training__epochs=2)
     whole = train(trial, DIGITS, device="cpu", threads=1)
     cut_after(1, tmp_path / "trial", trial)
+    assert numbers(go_on(kept(tmp_path / "trial", trial), trial)) == numbers(whole)
+
+
+def test_it_does_with_an_average_of_the_weights(tmp_path: Path) -> None:
+    trial = config(training__ema=0.99)
+    whole = train(trial, DIGITS, device="cpu", threads=1)
+    assert numbers(whole) != numbers(undisturbed())
+    cut_after(3, tmp_path / "trial", trial)
     assert numbers(go_on(kept(tmp_path / "trial", trial), trial)) == numbers(whole)
 
 
