@@ -16,13 +16,11 @@ from study.analysis.pairs import joined_ranks, pair_table, pair_tests, scores
 def drawn(seed: int, arms: int, blocks: int) -> pd.DataFrame:
     """Scores on a coarse grid, so that there are ties, with some missing."""
     draw = random.Random(seed)
-    rows = [
-        [
-            math.nan if draw.random() < 0.1 else round(draw.gauss(0.5 + 0.02 * arm, 0.05), 2)
-            for arm in range(arms)
-        ]
-        for _ in range(blocks)
-    ]
+
+    def score(arm: int) -> float:
+        return math.nan if draw.random() < 0.1 else round(draw.gauss(0.5 + 0.02 * arm, 0.05), 2)
+
+    rows = [[score(arm) for arm in range(arms)] for _ in range(blocks)]
     return pd.DataFrame(rows, columns=[f"arm{arm}" for arm in range(arms)])
 
 
@@ -32,11 +30,13 @@ def test_all_pairs_at_once_are_what_each_is_alone(seed: int, better: str) -> Non
     table = drawn(seed, 5, 6)
     found = pair_tests(table, "maximize" if better == "maximize" else "minimize")
     sign = 1 if better == "maximize" else -1
+    columns: dict[str, dict[int, float]] = {
+        str(arm): {block: each for block, each in enumerate(sign * column) if not math.isnan(each)}
+        for arm, column in table.items()
+    }
     alone = [
-        paired_test(
-            (sign * table[row.first]).dropna().to_dict(), (sign * table[row.second]).dropna().to_dict()
-        )
-        for row in found.itertuples()
+        paired_test(columns[first], columns[second])
+        for first, second in zip(found["first"], found["second"], strict=True)
     ]
     assert found["n"].tolist() == [test.interval.n for test in alone]
     assert found["difference"].tolist() == pytest.approx([test.interval.mean for test in alone])
