@@ -14,7 +14,7 @@ from annotated_types import Ge
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 
-from study.claims import HAPPENINGS, SHARE, STABLE_LR, STRICT, Claim
+from study.claims import HAPPENINGS, SHARE, STABLE_LR, STRICT, Claim, Trend
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
@@ -143,6 +143,33 @@ def _check_claims(spec: StudySpec) -> None:
                 "e.g. test_" + claim.metric[4:],
             )
         _check_independent(spec, key, claim.metric)
+        if claim.trend:
+            _check_trend(spec, claim, claim.trend, f"claims[{index}].trend")
+
+
+def _check_trend(spec: StudySpec, claim: Claim, trend: Trend, key: str) -> None:
+    """A trend runs along a compared hyperparameter, and is of the claim's metric or another compared one."""
+    numbers = [
+        name
+        for name, choices in spec.compared.items()
+        if all(isinstance(each, int | float) and not isinstance(each, bool) for each in choices)
+        and len(choices) > 1
+    ]
+    if trend.along not in numbers:
+        raise StudyFileError(
+            f"{key}.along",
+            "must be a hyperparameter under [scientific] with two numbers or more",
+            trend.along,
+            nearest(trend.along, numbers) if numbers else "compare one",
+        )
+    known = [claim.metric, *(name for name in numbers if name != trend.along)]
+    if trend.of not in known:
+        raise StudyFileError(
+            f"{key}.of",
+            "must be the claim's metric, or another hyperparameter with numbers under [scientific]",
+            trend.of,
+            nearest(trend.of, known),
+        )
 
 
 def _check_edge_claim(spec: StudySpec, claim: Claim, key: str) -> None:

@@ -14,6 +14,9 @@ ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,200}$")]
 MAX_ARMS = 1000
 Kind = Literal["ranking", "value", "difference", "ratio", "trend", "proportion"]
 KINDS: tuple[Kind, ...] = ("ranking", "value", "difference", "ratio", "trend", "proportion")
+# How the paired differences of a ranking or a trend are judged: Student's t, or sign flips, which ask for
+# no normality but for at least six replicates.
+Test = Literal["t", "sign_flips"]
 # What a study says of a claim.
 Judgement = Literal["reproduced", "contradicted", "undecided"]
 
@@ -64,7 +67,8 @@ class Pair(Bounds):
 
 
 class Trend(BaseModel):
-    """The metric, or the best value of a hyperparameter (``of``), goes up or down along an axis."""
+    """The metric, or the best value of a hyperparameter (``of``), goes up or down along an axis: a
+    hyperparameter with numbers that the study compares. ``flat``: it changes by less than the margin."""
 
     model_config = STRICT
 
@@ -83,7 +87,8 @@ class Proportion(Bounds):
 class Claim(BaseModel):
     """A published statement. Exactly one of ``ranking`` (best first), ``value``, ``difference``,
     ``ratio``, ``trend`` and ``proportion``; ``margin`` is the smallest difference that counts, in
-    the metric's unit."""
+    the metric's unit (of a trend of a hyperparameter, in steps of its values); ``test`` is what a
+    ranking's links, or a trend, are judged by."""
 
     model_config = STRICT
 
@@ -91,6 +96,7 @@ class Claim(BaseModel):
     metric: Annotated[str, Field(min_length=1)]
     text: str = ""
     margin: Annotated[float, Field(ge=0)] = 0.0
+    test: Test = "t"
     ranking: Annotated[list[ArmName], Field(min_length=2, max_length=MAX_ARMS)] | None = None
     value: Value | None = None
     difference: Pair | None = None
@@ -106,6 +112,12 @@ class Claim(BaseModel):
         for arm, times in Counter(self.ranking).items():
             if times > 1:
                 raise ValueError(f"ranking names {arm} twice; name each arm once")
+        if self.test != "t" and self.kind not in ("ranking", "trend"):
+            raise ValueError(
+                f"a {self.kind} is judged by its interval; leave test out, it is for rankings and trends"
+            )
+        if self.trend and self.trend.direction == "flat" and not self.margin:
+            raise ValueError("a flat trend needs a margin: how much change counts as none")
         return self
 
     @property

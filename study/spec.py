@@ -203,8 +203,14 @@ class StudySpec(BaseModel):
     @property
     def criterion(self) -> str:
         """The SHA-256 of the claims as they stand: stored before the run, so that nobody, we least
-        of all, can move the posts afterwards."""
-        return _sha256([claim.model_dump(mode="json") for claim in self.claims])
+        of all, can move the posts afterwards. The number of replicates is in the digest. As there, the
+        default test counts as not given."""
+        return _sha256(
+            [
+                claim.model_dump(mode="json", exclude={"test"} if claim.test == "t" else None)
+                for claim in self.claims
+            ]
+        )
 
     def to_toml(self) -> str:
         """The resolved study as a study file, with every setting's value, defaults too; reading it

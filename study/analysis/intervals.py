@@ -1,4 +1,4 @@
-"""Means, paired differences and their t intervals; Holm's correction. Small samples, no NaN."""
+"""Means, paired differences and their t intervals; Holm's correction; shares. Small samples, no NaN."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean of ``n`` values with its two-sided t interval.
+    """A mean of ``n`` values with its two-sided 95 % interval: Student's t, or BCa's bootstrap.
 
     ``mean`` is None for no value, ``low`` and ``high`` are None for fewer than two. Values that do
     not vary give ``low == mean == high``.
@@ -23,6 +24,7 @@ class Interval:
     mean: float | None = None
     low: float | None = None
     high: float | None = None
+    kind: Literal["t", "bca"] = "t"
 
     @property
     def half_width(self) -> float | None:
@@ -34,18 +36,19 @@ class PairedTest:
     """A mean paired difference, and how well it clears a margin on either side.
 
     ``p_above`` belongs to "the difference is above ``margin``" and ``p_below`` to "it is below
-    minus ``margin``". Both are two-sided, so that below 0.05 they agree with the 95 % interval.
-    None for fewer than two pairs.
+    minus ``margin``". Both are two-sided, so that below 0.05 they agree with the 95 % t interval.
+    None for fewer than two pairs. ``differences`` are those of the pairs, in the blocks' order.
     """
 
     interval: Interval
     margin: float
     p_above: float | None = None
     p_below: float | None = None
+    differences: tuple[float, ...] = ()
 
     @property
     def p(self) -> float | None:
-        """The p of the side that the difference leans to; without a margin, that of the paired t test."""
+        """The p of the side that the difference leans to; without a margin, the test's two-sided one."""
         return None if self.p_above is None or self.p_below is None else min(self.p_above, self.p_below)
 
 
@@ -76,21 +79,34 @@ def paired_test(first: Mapping[int, float], second: Mapping[int, float], margin:
     blocks = sorted(first.keys() & second.keys())
     differences = [first[block] - second[block] for block in blocks]
     largest = max((abs(each[block]) for each in (first, second) for block in blocks), default=0.0)
-    noise = 8 * sys.float_info.epsilon * largest
+    noise = rounding(largest)
     interval = mean_interval(differences, noise)
+    pairs = tuple(differences)
     if interval.mean is None or interval.n < 2:
-        return PairedTest(interval, margin)
+        return PairedTest(interval, margin, differences=pairs)
     if _constant(differences, noise):
         sign_p = 2.0 ** (1 - interval.n)
         above = sign_p if interval.mean > margin + noise else 1.0
         below = sign_p if interval.mean < -margin - noise else 1.0
-        return PairedTest(interval, margin, above, below)
+        return PairedTest(interval, margin, above, below, pairs)
     from scipy import stats
 
     error = _standard_error(differences, interval.mean)
     above = 2 * float(stats.t.sf((interval.mean - margin) / error, interval.n - 1))
     below = 2 * float(stats.t.cdf((interval.mean + margin) / error, interval.n - 1))
-    return PairedTest(interval, margin, min(1.0, above), min(1.0, below))
+    return PairedTest(interval, margin, min(1.0, above), min(1.0, below), pairs)
+
+
+def rounding(largest: float) -> float:
+    """How far apart equal differences of numbers up to ``largest`` may come out."""
+    return 8 * sys.float_info.epsilon * largest
+
+
+def spread(numbers: Sequence[float]) -> float:
+    """The sample standard deviation; 0 for fewer than two numbers."""
+    if len(numbers) < 2:
+        return 0.0
+    return _standard_error(numbers, math.fsum(numbers) / len(numbers)) * math.sqrt(len(numbers))
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
@@ -107,8 +123,9 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     return tuple(adjusted)
 
 
-def wilson(count: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion, ``count`` of ``n`` > 0 (Wilson 1927, JASA 22:209)."""
+def wilson(count: float, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a proportion, ``count`` of ``n`` > 0 (Wilson 1927, JASA 22:209). The
+    count may have a half: a tie that counts for either side."""
     z2 = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
     share = count / n
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)

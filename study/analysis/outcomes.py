@@ -81,10 +81,10 @@ def _replicate(result: TrialResult, results: Results, metric: str) -> Replicate:
     own = None if status == "diverged" else finite(result.metrics.get(metric))
     if own is not None or status == "ok":
         return Replicate(result.config.index, status, own, penalised=False)
-    return Replicate(result.config.index, status, _chance(result, results, metric), penalised=True)
+    return Replicate(result.config.index, status, chance(result, results, metric), penalised=True)
 
 
-def _chance(result: TrialResult, results: Results, metric: str) -> float | None:
+def chance(result: TrialResult, results: Results, metric: str) -> float | None:
     """The metric of a model that has learned nothing, as the trial noted it, or else another one."""
     for each in (result, *results.values()):
         worst = finite(each.environment.get("worst", {}).get(quantity(metric)))

@@ -1,8 +1,12 @@
-"""Which of an arm's tuned configurations is its best: the one that the confirm phase retrains."""
+"""Which of an arm's tuned configurations is its best: the one that the confirm phase retrains; and which
+of its replicates are still to come."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from study.analysis.outcomes import Results, ended, finite
+from study.analysis.wording import counted, listed, metric_name
 from study.spec import StudySpec
 from study.trial import TrialResult
 
@@ -28,3 +32,27 @@ def replicates_expected(spec: StudySpec, results: Results, arm: str) -> int:
     tuned = len(ended(results, arm, "tune")) >= spec.search.trials_per_arm
     nothing = tuned and best_trial(spec, results, arm) is None and not ended(results, arm, "confirm")
     return 0 if nothing else spec.search.replicates
+
+
+def still_open(spec: StudySpec, results: Results, arms: Sequence[str]) -> str:
+    """What is to come of the replicates of these arms, in words; empty where all have ended. A claim is
+    judged once, then: looking earlier and stopping at will would inflate its errors."""
+    inside = [arm.name for arm in spec.arms() if arm.name in arms]
+    asked = sum(replicates_expected(spec, results, arm) for arm in inside)
+    done = sum(len(ended(results, arm, "confirm")) for arm in inside)
+    if done >= asked:
+        return ""
+    return f"The study is unfinished: {done} of {counted(asked, 'replicate')} of these arms ended"
+
+
+def without_mean(spec: StudySpec, arms: Sequence[str], ran: Sequence[str], metric: str) -> str:
+    """Which of the claimed arms have no mean, and why, in words; empty where all have one."""
+    inside = {each.name for each in spec.arms()}
+    outside = [arm for arm in arms if arm not in inside]
+    numberless = [arm for arm in arms if arm in inside and arm not in ran]
+    gaps = []
+    if outside:
+        gaps.append(f"Not in this study: {listed(outside)}")
+    if numberless:
+        gaps.append(f"No mean {metric_name(metric)} for {listed(numberless)}")
+    return ". ".join(gaps)

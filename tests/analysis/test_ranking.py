@@ -86,16 +86,47 @@ def test_tuning_values_do_not_enter_the_ranking() -> None:
     assert order(ranking(spec, results)) == ["elu", "relu"]
 
 
-def test_equal_means_share_a_rank() -> None:
-    spec = planted_spec("relu", "elu", "tanh", replicates=3)
+def test_arms_that_cannot_be_told_apart_share_a_rank() -> None:
+    """relu and elu lie 0.001 apart, tanh 0.2 below both; differences spread by about 0.003."""
+    spec = planted_spec("relu", "elu", "tanh", replicates=6)
+    wobble = (0.0, 0.003, -0.002, 0.004, -0.003, 0.001)
     results = by_id(
-        scores("relu", 0.1, 0.2, 0.4), scores("elu", 0.4, 0.1, 0.2), scores("tanh", 0.1, 0.1, 0.1)
+        scores("tanh", *(0.3 + each for each in reversed(wobble))),
+        scores("elu", *(0.5 + each for each in wobble)),
+        scores("relu", *(0.5015 - each for each in wobble)),
     )
     assert [(each.arm, each.rank) for each in ranking(spec, results).arms] == [
         ("relu", 1),
         ("elu", 1),
         ("tanh", 3),
     ]
+
+
+def test_a_lead_within_chance_gives_no_rank_of_its_own() -> None:
+    spec = planted_spec("relu", "elu", "tanh", replicates=3)
+    results = by_id(
+        scores("relu", 0.1, 0.2, 0.4), scores("elu", 0.4, 0.1, 0.2), scores("tanh", 0.1, 0.1, 0.1)
+    )
+    assert [each.rank for each in ranking(spec, results).arms] == [1, 1, 1]
+
+
+def test_below_twenty_replicates_the_t_interval_leads_and_from_there_on_the_bootstrap() -> None:
+    draw = random.Random(1)
+    for n, leads, stands_beside in ((19, "t", "bca"), (20, "bca", "t")):
+        spec = planted_spec("relu", "elu", replicates=n)
+        results = by_id(*(scores(arm, *(draw.gauss(0.5, 0.1) for _ in range(n))) for arm in ("relu", "elu")))
+        first = ranking(spec, results).to_json()[0]
+        assert (first["interval"], first["beside"]["interval"]) == (leads, stands_beside)
+        assert (first["lead"]["interval"], first["lead"]["beside"]["interval"]) == (leads, stands_beside)
+
+
+def test_lost_replicates_have_a_wilson_interval() -> None:
+    """Of 10 with 3 lost: 0.108 to 0.603 (Newcombe 1998, Stat. Med. 17:857-872, method 3, by its formula)."""
+    spec = planted_spec("relu", replicates=10)
+    stalled = trial("relu", "confirm", 9, {"test_accuracy": 0.1}, status="stalled", kind="dead")
+    lost = ranking(spec, by_id(scores("relu", *[0.5] * 7, None, None), [stalled]))["relu"].lost
+    assert lost.n == 10
+    assert (lost.share, lost.low, lost.high) == pytest.approx((0.3, 0.1078, 0.6032), abs=1e-4)
 
 
 def test_arms_are_compared_over_the_replicates_that_both_have() -> None:
@@ -128,7 +159,7 @@ def test_a_diverged_replicate_has_the_loss_of_the_best_constant() -> None:
 
 def test_an_arm_that_always_diverged_stands_at_chance() -> None:
     spec = planted_spec("relu", "elu", replicates=3)
-    found = ranking(spec, by_id(scores("relu", None, None, None), scores("elu", 0.2, 0.3, 0.4)))["relu"]
+    found = ranking(spec, by_id(scores("relu", None, None, None), scores("elu", 0.29, 0.3, 0.31)))["relu"]
     assert (found.rank, found.diverged, found.finished_mean) == (2, 3, None)
     assert found.interval.low == found.interval.mean == found.interval.high == 0.1
 

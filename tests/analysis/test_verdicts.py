@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from study.analysis.ranking import ranking
-from study.analysis.verdicts import ClaimVerdict, judge, judge_all, kendall
+from study.analysis.verdicts import ClaimVerdict, judge, judge_all
 from study.trial import TrialResult
 from tests.analysis.planted import by_id, claim, planted_spec, scores, trial
 
@@ -195,56 +193,6 @@ def test_a_metric_that_no_replicate_has_is_undecided() -> None:
 def test_other_arms_do_not_enter_a_claim() -> None:
     found = verdict(claim("relu", "tanh"), THREE, "relu", "elu", "tanh")
     assert (found.verdict, found.observed, len(found.links)) == ("reproduced", ("relu", "tanh"), 1)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"value": {"arm": "relu", "at_least": 0.5}},
-        {"difference": {"arms": ["relu", "elu"], "at_least": 0.1}},
-        {"trend": {"of": "test_accuracy", "along": "model.width", "direction": "increasing"}},
-    ],
-)
-def test_other_kinds_of_claim_are_undecided(other: dict[str, Any]) -> None:
-    found = verdict({"source": "L1", "metric": "test_accuracy", **other}, THREE)
-    assert (found.verdict, found.tau) == ("undecided", None)
-    assert found.claim.kind in found.reason
-
-
-# -- tau ----------------------------------------------------------------------------------------------
-
-CLAIMED = ("relu+bn", "elu", "prelu", "elu+bn", "relu")
-
-
-@pytest.mark.parametrize(
-    ("observed", "tau", "p"),
-    [
-        (CLAIMED, 1.0, 1 / 120),
-        (("relu+bn", "elu", "elu+bn", "prelu", "relu"), 0.8, 5 / 120),
-        (("relu+bn", "elu+bn", "elu", "prelu", "relu"), 0.6, 14 / 120),
-        (CLAIMED[::-1], -1.0, 1.0),
-    ],
-)
-def test_tau_and_its_exact_null(observed: tuple[str, ...], tau: float, p: float) -> None:
-    """Of 120 orders of five, 1 has no inversion, 4 have one and 9 two (Mahonian numbers 1, 4, 9)."""
-    spec = planted_spec(*sorted(CLAIMED), replicates=1)
-    results = by_id(*(scores(name, 0.9 - 0.1 * place) for place, name in enumerate(observed)))
-    assert kendall(CLAIMED, ranking(spec, results)) == pytest.approx((tau, p))
-
-
-def test_tied_arms_have_a_tau_and_no_exact_p() -> None:
-    """Two of three pairs agree, one ties: tau-b is 2 / sqrt(3 * 2)."""
-    spec = planted_spec("relu", "elu", "tanh", replicates=1)
-    found = ranking(spec, by_id(scores("relu", 0.5), scores("elu", 0.5), scores("tanh", 0.1)))
-    tau, p = kendall(("relu", "elu", "tanh"), found)
-    assert tau == pytest.approx(2 / math.sqrt(6))
-    assert p is None
-
-
-def test_arms_that_all_tie_have_no_order() -> None:
-    spec = planted_spec("relu", "elu", replicates=1)
-    found = ranking(spec, by_id(scores("relu", 0.5), scores("elu", 0.5)))
-    assert kendall(("relu", "elu"), found) == (None, None)
 
 
 # -- as a whole ---------------------------------------------------------------------------------------

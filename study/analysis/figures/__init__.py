@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from study.analysis.figures.budget import draw_budget
+from study.analysis.figures.critical_difference import draw_critical_difference
 from study.analysis.figures.curves import draw_curves
 from study.analysis.figures.divergence import draw_divergence
 from study.analysis.figures.drawing import Drawing, Theme
@@ -21,7 +23,9 @@ Draw = Callable[[StudySpec, Results, Ranking, Theme], Drawing | None]
 FIGURES: Mapping[str, Draw] = {
     "divergence": draw_divergence,
     "ranking": draw_ranking,
+    "critical_difference": draw_critical_difference,
     "curves": draw_curves,
     "tuning": draw_tuning,
+    "budget": draw_budget,
     "verdicts": draw_verdicts,
 }
