@@ -70,7 +70,7 @@ WHYS = {
     ],
     "dies": ["stalled (dead)", "which is chance", f"outputs are zero in {FIRST_LAYER}"],
     "crashes": ["failed (crash)", "RuntimeError: planted", "tests/faults/planted.py"],
-    "hangs": ["failed (hang)", "silent for", "time.sleep(3600)"],
+    "hangs": ["failed (hang)", "silent for", "the innermost call first", 'planted.py", line 59 in hang'],
 }
 
 
