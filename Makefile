@@ -9,10 +9,10 @@ OUT ?= runs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench-cliff lint format clean
+.PHONY: help install demo test test-slow test-faults bench-cliff bench-detectors bench-monitor lint format clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## make .venv with the locked versions
 
@@ -27,6 +27,12 @@ test-slow: install  ## the tests that take minutes each
 
 bench-cliff: install  ## what samplers waste beyond a cliff, by what they are told of diverged trials
 	$(BIN)/python -m tests.benchmarks.cliff
+
+bench-detectors: install  ## blow-ups, deaths and healthy trainings: who catches them, how late, who cries wolf
+	$(BIN)/python -m tests.benchmarks.detectors.compare
+
+bench-monitor: install  ## what watching a training costs, as a share of its step time
+	$(BIN)/python -m tests.benchmarks.monitor_overhead
 
 test-faults: install  ## every fault: kills, cuts, damage, hangs, a soak (an hour)
 	$(PYTEST) tests/faults -m "faults or slow"

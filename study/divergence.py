@@ -92,7 +92,7 @@ class Monitor:
         values = [loss, gradient_norm]
         if self._tensors and self.steps % CHECK_EVERY == CHECK_EVERY - 1:
             values.append(total_norm(self._tensors.values()))
-        if loss.device.type != "cpu":
+        if not loss.is_cpu:
             return self.take(send(self.steps, values, lr))
         self.steps += 1
         if self.verdict is None:

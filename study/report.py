@@ -112,6 +112,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "finished": findings.finished,
         "notices": list(findings.notices()),
         "phases": findings.phases(),
+        "causes": [cause.to_json() for cause in findings.causes()],
         "metric": findings.ranking.metric,
         "direction": findings.ranking.direction,
         "ranking": findings.ranking.to_json(),
@@ -126,12 +127,12 @@ def print_ranking(record: StudyRecord, console: Console | None = None) -> None:
     """Print the ranking, the claims and where the report lies, as wide as the terminal is."""
     from rich.console import Console
 
-    from study.analysis.terminal import claim_blocks, edge_block, ranking_block
+    from study.analysis.terminal import cause_block, claim_blocks, edge_block, ranking_block
 
     console = console or Console()
     findings = read_findings(record)
     ranked = ranking_block(findings, console.width)
-    for block in (*ranked, *edge_block(findings), *claim_blocks(findings)):
+    for block in (*ranked, *edge_block(findings), *cause_block(findings), *claim_blocks(findings)):
         console.print(block)
     report = written_files(record).html
     if report.is_file():
@@ -151,7 +152,6 @@ def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> 
         lstrip_blocks=True,
         finalize=_printable,
     )
-    columns, counts = tables.causes(findings)
     return environment.get_template("report.html.j2").render(
         findings=findings,
         spec=findings.spec,
@@ -164,8 +164,8 @@ def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> 
         tables=tables,
         edge_header=edge_tables.HEADER,
         edge_rows=edge_tables.edge_rows(findings.edges),
-        columns=columns,
-        counts=counts,
+        causes=findings.causes(),
+        counts=tables.cause_rows(findings),
         endings=_endings(findings),
         costs=tables.costs(findings),
         starts=_starts(findings),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from study.analysis.causes import Cause, causes
 from study.analysis.edge import ArmEdge, edges
 from study.analysis.outcomes import Results, ended
 from study.analysis.ranking import Ranking, ranking
@@ -52,6 +53,10 @@ class Findings:
             phase: {status: counts[phase, status] for status in STATUSES if counts[phase, status]}
             for phase in PHASES
         }
+
+    def causes(self) -> tuple[Cause, ...]:
+        """How the trials ended; every one is counted once."""
+        return causes(self.results.values())
 
     def missing(self) -> dict[Phase, tuple[int, int]]:
         """Of each phase, how many trials have ended and how many there will be."""

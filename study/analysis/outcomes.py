@@ -1,4 +1,4 @@
-"""What a confirm trial counts as: its own number, or chance where it diverged."""
+"""What a confirm trial counts as: its own number, or chance where it diverged or stalled."""
 
 from __future__ import annotations
 

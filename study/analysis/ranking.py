@@ -62,7 +62,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class RankedArm:
-    """One arm's line. ``interval`` covers all its replicates, a diverged one counted as chance;
+    """One arm's line. ``interval`` covers all its replicates, a diverged or stalled one counted as chance;
     ``finished_mean`` those with a number of their own. ``rank`` is None where there is no mean, and shared
     by arms that cannot be told apart (study.analysis.pairs.joined_ranks)."""
 
@@ -71,6 +71,7 @@ class RankedArm:
     interval: Interval
     finished_mean: float | None
     diverged: int
+    stalled: int
     best: dict[str, Scalar] | None
     replicates: tuple[Replicate, ...]
     lead: Lead | None
@@ -99,6 +100,7 @@ class RankedArm:
             else None,
             "finished_mean": self.finished_mean,
             "diverged": self.diverged,
+            "stalled": self.stalled,
             "lost": asdict(self.lost),
             "best": self.best,
             "lead": self.lead.to_json() if self.lead else None,
@@ -162,6 +164,7 @@ def ranking(spec: StudySpec, results: Results, metric: str | None = None) -> Ran
             interval=means[name],
             finished_mean=mean_interval(own).mean,
             diverged=sum(each.status == "diverged" for each in mine),
+            stalled=sum(each.status == "stalled" for each in mine),
             best=tuned_values(spec, results, arm),
             replicates=mine,
             lead=lead(name, following[name]) if name in following else None,

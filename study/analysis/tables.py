@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from study.analysis.causes import Cause
 from study.analysis.findings import Findings
 from study.analysis.intervals import LEVEL
 from study.analysis.outcomes import ended
@@ -22,6 +23,7 @@ from study.analysis.wording import (
     settings,
     with_interval,
 )
+from study.errors import one_line
 from study.trial import PHASES
 
 # A spreadsheet would run a cell that begins with one of these as a formula.
@@ -110,14 +112,17 @@ def tau_text(claim: ClaimVerdict) -> str:
     return f"Kendall's \N{GREEK SMALL LETTER TAU} = {number(claim.tau, 2)} over {arms}{p}"
 
 
-def causes(findings: Findings) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]:
-    """Trials by arm and verdict: the verdicts that occur, and each arm's counts of them."""
-    verdicts = [(each.config.arm, str(each.verdict)) for each in findings.results.values()]
-    columns = tuple(
-        sorted({verdict for _, verdict in verdicts}, key=lambda verdict: (verdict != "ok", verdict))
-    )
+def cause_rows(findings: Findings) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Trials by arm and cause: each arm's counts, in the order of ``findings.causes()``."""
+    found = findings.causes()
     arms = [arm.arm for arm in findings.ranking.arms]
-    return columns, tuple((arm, tuple(verdicts.count((arm, column)) for column in columns)) for arm in arms)
+    return tuple((arm, tuple(cause.arms.get(arm, 0) for cause in found)) for arm in arms)
+
+
+def cause_cells(cause: Cause, alone: bool) -> tuple[str, ...]:
+    """A cause in words: what, how many, in which arms (unless the study has one ``alone``), an example."""
+    arms = ", ".join(f"{one_line(arm)} {count}" for arm, count in cause.arms.items())
+    return str(cause), str(cause.trials), "" if alone else arms, cause.example
 
 
 def costs(findings: Findings) -> tuple[Cost, ...]:
@@ -130,7 +135,7 @@ def ranking_csv(found: Ranking) -> str:
     is quoted with an apostrophe; numbers stay numbers."""
     keys = list(dict.fromkeys(key for arm in found.arms for key in arm.best or {}))
     header = [
-        *("rank", "arm", "metric", "n", "mean", "low", "high", "finished_mean", "diverged"),
+        *("rank", "arm", "metric", "n", "mean", "low", "high", "finished_mean", "diverged", "stalled"),
         *("next", "lead", "lead_low", "lead_high", "lead_n", "lead_p"),
         *(f"best {key}" for key in keys),
         "flags",
@@ -142,7 +147,8 @@ def ranking_csv(found: Ranking) -> str:
         lead = arm.lead.to_json() if arm.lead else {}
         cells = [
             *(arm.rank, arm.arm, found.metric, arm.n),
-            *(arm.interval.mean, arm.interval.low, arm.interval.high, arm.finished_mean, arm.diverged),
+            *(arm.interval.mean, arm.interval.low, arm.interval.high, arm.finished_mean),
+            *(arm.diverged, arm.stalled),
             *(lead.get(key) for key in ("over", "difference", "low", "high", "n", "p")),
             *((arm.best or {}).get(key) for key in keys),
             "; ".join(flag.text for flag in arm.flags),
@@ -159,10 +165,18 @@ def _row(arm: RankedArm, digits: int, lead_digits: int, footnotes: Sequence[str]
         n=str(arm.n),
         lead=with_interval(arm.lead.test.interval, lead_digits) if arm.lead else "",
         lead_p=_pairs(arm.lead) if arm.lead else "",
-        diverged=f"{arm.diverged} of {arm.n}" if arm.n else number(None),
+        diverged=_at_chance(arm),
         best=settings(arm.best),
         notes=tuple(sorted(footnotes.index(flag.text) + 1 for flag in arm.flags)),
     )
+
+
+def _at_chance(arm: RankedArm) -> str:
+    """How many replicates diverged; those that stalled stand apart, and count as chance like them."""
+    if not arm.n:
+        return number(None)
+    stalled = f", {arm.stalled} stalled" if arm.stalled else ""
+    return f"{arm.diverged} of {arm.n}{stalled}"
 
 
 def _pairs(lead: Lead) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from study.analysis.edge_tables import HEADER, edge_rows
 from study.analysis.findings import Findings
-from study.analysis.tables import answer, link_cells, link_digits, ranking_table, tau_text
+from study.analysis.tables import answer, cause_cells, link_cells, link_digits, ranking_table, tau_text
 from study.analysis.verdicts import ClaimVerdict
-from study.analysis.wording import metric_name
+from study.analysis.wording import counted, metric_name
 from study.errors import one_line
 
 if TYPE_CHECKING:
@@ -72,6 +72,24 @@ def edge_block(findings: Findings) -> Iterator[RenderableType]:
     if len(rows) > MOST_LINES:
         yield words(f"  and {len(rows) - MOST_LINES} more arms in divergence_map.csv")
     yield words("lr50, lr05: where half and 5 % of the trainings blow up or stall", "dim")
+
+
+def cause_block(findings: Findings) -> Iterator[RenderableType]:
+    """How the trials ended: a line where that was the same for all, else a table."""
+    found = findings.causes()
+    if len(found) <= 1:
+        yield from (words(f"All {counted(cause.trials, 'trial')} ended {cause}") for cause in found)
+        return
+    table = new_table()
+    table.add_column("how trials ended", overflow="fold")
+    table.add_column("n", justify="right")
+    table.add_column("in the arms", overflow="fold")
+    table.add_column("for example", overflow="fold")
+    alone = len(findings.ranking.arms) == 1
+    for cause in found:
+        table.add_row(*(words(cell) for cell in cause_cells(cause, alone)))
+    table.add_row(words("all"), words(str(sum(cause.trials for cause in found))))
+    yield table
 
 
 def claim_blocks(findings: Findings) -> Iterator[RenderableType]:

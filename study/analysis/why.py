@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from study.trial import Row, TrialResult
 BLOCKS = "▁▂▃▄▅▆▇█"
 BROKEN = "\N{MULTIPLICATION SIGN}"
 LAST_LINES = 6
+STACK_HEADING = "(most recent call first):"
 # A layer with so few units left that are not zero passes nothing on.
 SILENT = 0.99
 MOST_STEPS = 8
@@ -118,10 +120,23 @@ def _pruned(spec: StudySpec, result: TrialResult) -> Iterator[str]:
 def _failed(spec: StudySpec, result: TrialResult) -> Iterator[str]:
     if result.verdict.reason:
         yield result.verdict.reason
-    lines = [line for line in (result.error or "").splitlines() if line.strip()]
-    if lines:
+    said = result.error if result.error != result.verdict.reason else None
+    lines = [line for line in (said or "").splitlines() if line.strip()]
+    if stood := _innermost(lines):
+        yield "Where it stood, the innermost call first:"
+        yield from (f"  {line}" for line in stood)
+    elif lines:
         yield f"The traceback's last {counted(len(lines[-LAST_LINES:]), 'line')}:"
         yield from (f"  {line}" for line in lines[-LAST_LINES:])
+
+
+def _innermost(lines: Sequence[str]) -> Sequence[str]:
+    """Of the threads' stacks that faulthandler writes, the innermost calls of the one that trains; empty
+    where the lines are something else."""
+    starts = [number for number, line in enumerate(lines) if line.endswith(STACK_HEADING)]
+    threads = [lines[start + 1 : end] for start, end in itertools.pairwise([*starts, len(lines)])]
+    training = [thread for thread in threads if any("study/training.py" in line for line in thread)]
+    return [*training, *threads, []][0][:LAST_LINES]
 
 
 def _diverged(spec: StudySpec, result: TrialResult) -> Iterator[str]:

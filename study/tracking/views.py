@@ -11,6 +11,7 @@ from study.claims import Claim
 from study.record import StudyRecord
 from study.spec import StudySpec
 from study.tracking.words import MAX_NOTE, cut
+from study.trial import STATUSES
 
 State = dict[str, object]
 
@@ -137,7 +138,7 @@ def arms_view(record: StudyRecord) -> State:
 def records_view() -> State:
     """The studies' own runs: how far each is, and how its trials ended."""
     columns = [column("tags", name) for name in ("digest", "progress", "objective", "environment.host")]
-    columns += [column("metrics", f"trials.{status}") for status in ("ok", "pruned", "diverged", "failed")]
+    columns += [column("metrics", f"trials.{status}") for status in STATUSES]
     return view("tags.phase = 'study'", "attributes.start_time", False, columns, [])
 
 

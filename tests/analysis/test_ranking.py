@@ -12,6 +12,7 @@ from study.analysis import outcomes
 from study.analysis.outcomes import direction, quantity
 from study.analysis.ranking import Ranking, ranking
 from study.analysis.selection import best_trial, replicates_expected
+from study.analysis.tables import ranking_table
 from study.trial import Status, TrialResult
 from tests.analysis.planted import by_id, diverged, planted_spec, scores, simulated, trial
 
@@ -187,6 +188,17 @@ def test_a_stalled_replicate_keeps_its_own_number() -> None:
     stalled = trial("relu", "confirm", 0, {"test_accuracy": 0.11}, status="stalled", kind="dead")
     found = ranking(spec, by_id([stalled]))["relu"]
     assert (found.interval.mean, found.diverged) == (0.11, 0)
+
+
+def test_a_replicate_that_stalled_counts_as_chance_too_and_is_told_apart() -> None:
+    spec = planted_spec("relu", replicates=4)
+    stalled = trial("relu", "confirm", 3, status="stalled", kind="dead")
+    found = ranking(spec, by_id(scores("relu", 0.5, 0.5, None), [stalled]))
+    relu = found["relu"]
+    assert (relu.n, relu.diverged, relu.stalled) == (4, 1, 1)
+    assert relu.interval.mean == pytest.approx((0.5 * 2 + 0.1 * 2) / 4)
+    assert relu.finished_mean == pytest.approx(0.5)
+    assert ranking_table(found).rows[0].diverged == "1 of 4, 1 stalled"
 
 
 def test_a_failed_replicate_is_not_counted() -> None:

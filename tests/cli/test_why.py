@@ -146,6 +146,42 @@ def test_a_failed_trial_shows_the_end_of_its_traceback(why: Why) -> None:
     assert "The sampler (tpe) was told FAIL." in lines
 
 
+def test_a_hang_shows_where_the_training_stood(why: Why) -> None:
+    """As faulthandler writes the stack of every thread."""
+    frames = [f'  File "torch/module.py", line {number} in forward' for number in range(9)]
+    stack = "\n".join(
+        [
+            "Thread 0x00007fa7c98fd6c0 (most recent call first):",
+            '  File "threading.py", line 327 in wait',
+            "",
+            "Thread 0x00007fa7c98fd6c1 (most recent call first):",
+            '  File "mine/layers.py", line 59 in doze',
+            *frames,
+            '  File "study/training.py", line 217 in train_epoch',
+            "",
+            "Current thread 0x00007fa7c98fd6c2 (most recent call first):",
+            '  File "ray/worker.py", line 1069 in main_loop',
+            "",
+        ]
+    )
+    hung = replace(
+        trial("relu", "tune", 1, status="failed", kind="hang", reason="silent for 9 s"), error=stack
+    )
+    lines = why(replace(hung, error=stack)).out.splitlines()
+    start = lines.index("Where it stood, the innermost call first:")
+    assert lines[start + 1 : start + 3] == ['  File "mine/layers.py", line 59 in doze', frames[0]]
+    assert not any("ray/worker.py" in line or "threading.py" in line for line in lines)
+
+
+def test_a_hang_that_could_not_say_where_it_stood_says_so_much(why: Why) -> None:
+    said = "silent for 9 s, many times as long as an epoch takes; its node does not answer"
+    hung = replace(trial("relu", "tune", 1, status="failed", kind="hang", reason=said), error=said)
+    out = why(hung).out
+    assert out.count(said) == 1
+    assert "Where it stood" not in out
+    assert "traceback" not in out
+
+
 def test_a_sampler_that_ignores_pruned_trials_was_told_the_worst(why: Why) -> None:
     spec = planted_spec(
         "elu", "relu", trials=4, search={"trials_per_arm": 4, "replicates": 1, "sampler": "gp"}

@@ -23,6 +23,8 @@ from typing import Any
 
 import pytest
 
+from study.analysis.findings import read_findings
+from study.analysis.tables import ranking_csv
 from study.audit import audit
 from study.components.datasets import load_dataset
 from study.conductor import Conductor
@@ -247,7 +249,7 @@ def test_kill_9_of_everything_again_and_again_changes_no_number(
     """SIGKILL at seeded random moments, then the same command: the numbers are the undisturbed ones to
     the last bit, and no trial that ended runs again."""
     spec, moments, root = a_study(TRAINED), random.Random(4), tmp_path / "killed"
-    whole = numbers(run_trained(tmp_path / "whole", spec, DIGITS))
+    undisturbed = run_trained(tmp_path / "whole", spec, DIGITS)
     for _ in range(times):
         receive, send = processes.Pipe(duplex=False)
         process = processes.Process(target=drive, args=(root, send))
@@ -259,7 +261,8 @@ def test_kill_9_of_everything_again_and_again_changes_no_number(
         process.join()
         assert audit(StudyRecord.latest(root, "toy")) == []
     record = finish(root, spec)
-    assert numbers(record) == whole
+    assert numbers(record) == numbers(undisturbed)
+    assert ranking_csv(read_findings(record).ranking) == ranking_csv(read_findings(undisturbed).ranking)
     ends = [event["trial"] for event in events(record, "result")]
     assert len(ends) == len(set(ends)) == spec.trial_count
     killed = [event for event in events(record, "fault") if "without a word" in event["what"]]

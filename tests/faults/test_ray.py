@@ -1,6 +1,6 @@
 """A whole study on Ray, to which everything happens: `study run`, as its user runs it.
 
-Cases 1, 4, 17 and 23 of the faults.
+Cases 1, 4, 8, 17 and 23 of the faults.
 """
 
 from __future__ import annotations
@@ -172,6 +172,18 @@ def test_ctrl_c_once_sigterm_and_ctrl_c_twice(start: Start, tmp_path: Path) -> N
     assert end(process)[0] == 130
     assert time.monotonic() - began < 5, "twice is at once"
     assert end(start(*run))[0] == 0
+    audited(start)
+
+
+@pytest.mark.slow
+def test_a_tracking_server_that_is_never_there_costs_nothing(start: Start) -> None:
+    """The study is done, and says what to do once there is a store; here it is the usual one."""
+    nobody = ("--tracking-uri", "http://127.0.0.1:9")
+    code, _, err = end(start("run", "toy.toml", "--set", "fixed.training.epochs=3", *nobody))
+    assert code == 0, err
+    assert "records pending; send them later with: study sync toy" in err
+    code, _, err = end(start("sync", "toy"))
+    assert code == 0, err
     audited(start)
 
 

@@ -1,24 +1,27 @@
-"""Makes the detector bench's traces by training: about 270 small networks on the digits.
+"""Makes the detector bench's traces by training: some 300 small networks on digits and on CIFAR-10.
 
-    python -m tests.benchmarks.detectors.make_traces                 (10 minutes on one core)
-    python -m tests.benchmarks.detectors.make_traces --only 5 --to /tmp/some.npz
+    python -m tests.benchmarks.detectors.make_traces                  (half an hour on one core)
+    python -m tests.benchmarks.detectors.make_traces --sets cifar10 --to /tmp/some.npz
 
-Three sets: sane rates at every activation and optimizer, with and without batch norm; rates drawn near
-and beyond the edge of stability, where trainings spike, recover, die and blow up; and the deep sigmoid
-network without batch norm, which stays at chance for hundreds of steps, and then learns or not. Nobody
-stops a training but its first number that is not finite. How it ended (``kind``) is told by hindsight,
-without any detector.
+Four sets. ``sane``: sane rates at every activation and optimizer, with and without batch norm. ``edge``:
+rates drawn near and beyond the edge of stability, where trainings spike, recover, die and blow up.
+``plateau``: the deep sigmoid network without batch norm, which stays at chance for hundreds of steps, and
+then learns or not. ``cifar10``: real pictures, from STUDY_DATA_DIR, at the rates of the bundled study
+cifar10-spikes. Nobody stops a training but its first number that is not finite. How it ended (``kind``) is
+told by hindsight, without any detector.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +43,16 @@ from tests.benchmarks.detectors.traces import PATH, Trace, save
 EXAMPLES = 1000
 SANE_EPOCHS = 12
 SEEDS = 2
-EDGE_TRIALS = 160
+EDGE_TRIALS = 110
 EPOCHS_AT_EDGE = {16: 12, 32: 18, 64: 30}  # by batch size: 550 to 750 steps
 FIRST_STEPS = 100  # of a training: nothing in them counts as a spike
 DEAD_EPOCHS = 5
 
 Plan = tuple[str, str, int, dict[str, Scalar]]
 """A name, a set, a seed and the hyperparameters."""
+
+# By data set: a training has learned below this share of the best constant, and above this accuracy.
+LEARNED = {"digits": (0.5, 0.7), "cifar10": (0.9, 0.25)}
 
 
 class Recorder(Monitor):
@@ -87,6 +93,7 @@ class Recorder(Monitor):
 def plans() -> Iterator[Plan]:
     yield from sane()
     yield from edge()
+    yield from pictures()
 
 
 def sane() -> Iterator[Plan]:
@@ -119,6 +126,24 @@ def edge() -> Iterator[Plan]:
         if momentum is not None:
             chosen["optimizer.momentum"] = momentum
         yield f"{label(chosen)} seed {seed}", "edge", seed, chosen
+
+
+def pictures() -> Iterator[Plan]:
+    """The rates of cifar10-spikes' laptop profile on a thinner network; and batch norm at sane rates."""
+    ranges = {"relu": (0.063, 0.23), "prelu": (0.028, 0.1), "elu": (0.026, 0.092)}
+    for activation, (low, high) in ranges.items():
+        for batch_norm, rates in ((False, np.geomspace(low, high, 4)), (True, np.array([0.1, 0.3]))):
+            for seed, lr in enumerate(rates.round(3).tolist()):
+                chosen = hyperparameters(activation, batch_norm, "sgd", lr, size=32, epochs=12)
+                chosen |= {
+                    "dataset.name": "cifar10",
+                    "dataset.train_size": 1280,
+                    "dataset.validation_size": 500,
+                    "augmentation.flip": True,
+                    "augmentation.crop": 0,
+                    "training.precision": "auto",
+                }
+                yield f"cifar10 {label(chosen)} seed {seed}", "cifar10", seed, chosen
 
 
 def hyperparameters(
@@ -170,18 +195,18 @@ def record(plan: Plan, data: LoadedData) -> Trace:
         scale=entropy(labels),
         chance=chance(labels),
         epoch_steps=trial.training.steps,
-        examples=EXAMPLES,
+        examples=trial.training.examples,
         losses=np.array(recorder.losses),
         norms=np.array(recorder.norms),
         accuracies=np.array(recorder.accuracies),
         alike=np.array(recorder.alike, bool),
         evaluations=np.array(recorder.evaluations),
     )
-    kind, onset = hindsight(trace, group)
+    kind, onset = hindsight(trace, group, *LEARNED[data.name])
     return replace(trace, kind=kind, onset=onset)
 
 
-def hindsight(trace: Trace, group: str) -> tuple[str, int]:
+def hindsight(trace: Trace, group: str, learned: float, accuracy: float) -> tuple[str, int]:
     """How the training ended, and the step at which its trouble began.
 
     nonfinite   its last loss or gradient norm
@@ -189,7 +214,7 @@ def hindsight(trace: Trace, group: str) -> tuple[str, int]:
     dead        its last DEAD_EPOCHS epochs at least were at chance, with a loss as of the best constant or
                 above; since the first of them
     plateau     of that set, whether it has left its plateau or not
-    recovered   spiked, and ended below half the best constant with an accuracy above 0.7
+    recovered   spiked, and had learned in the end: a loss below so many best constants, and this accuracy
     healthy     ended so without a spike
     undecided   none of these, such as those that went bad in their last steps
     """
@@ -207,7 +232,7 @@ def hindsight(trace: Trace, group: str) -> tuple[str, int]:
     epochs = len(trace.accuracies) - (int(living[-1]) + 1 if len(living) else 0)
     if epochs >= DEAD_EPOCHS and np.median(losses[-WINDOW:]) > 0.98 * trace.scale:
         return "dead", (len(trace.accuracies) - epochs) * trace.epoch_steps
-    if np.median(losses[-WINDOW:]) > 0.5 * trace.scale or trace.accuracies[-1] < 0.7:
+    if np.median(losses[-WINDOW:]) > learned * trace.scale or trace.accuracies[-1] < accuracy:
         return "undecided", -1
     spike = first_spike(trace)
     return ("healthy", -1) if spike is None else ("recovered", spike)
@@ -235,21 +260,27 @@ def running_median(losses: np.ndarray) -> np.ndarray:
     return np.array([np.median(losses[max(0, end - WINDOW) : end]) for end in range(1, len(losses) + 1)])
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--to", type=Path, default=PATH)
-    parser.add_argument("--only", type=int, help="so many of the trainings, evenly picked")
-    chosen = parser.parse_args(arguments)
-    every = list(plans())
-    picked = every[:: max(1, len(every) // chosen.only)] if chosen.only else every
-    data, traces = load_dataset("digits", None), []
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
+    asked = parser.parse_args()
+    picked, traces = [plan for plan in plans() if plan[1] in asked.sets], []
     for number, plan in enumerate(picked, start=1):
-        traces.append(record(plan, data))
+        traces.append(record(plan, data_set(str(plan[3]["dataset.name"]))))
         sys.stderr.write(f"{number}/{len(picked)} {traces[-1].name}: {traces[-1].kind}\n")
-    save(chosen.to, traces, "python -m tests.benchmarks.detectors.make_traces")
-    sys.stdout.write(f"{chosen.to}: {len(traces)} traces, {chosen.to.stat().st_size / 1e6:.2f} MB\n")
+    save(asked.to, traces, "python -m tests.benchmarks.detectors.make_traces")
+    sys.stdout.write(f"{asked.to}: {len(traces)} traces, {asked.to.stat().st_size / 1e6:.2f} MB\n")
     return 0
 
+
+@cache
+def data_set(name: str) -> LoadedData:
+    given = os.environ.get("STUDY_DATA_DIR")
+    return load_dataset(name, Path(given) if given else None)
+
+
+SETS = ("sane", "plateau", "edge", "cifar10")
 
 if __name__ == "__main__":
     sys.exit(main())
