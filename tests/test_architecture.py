@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("autopsy", "checkpoint"),
         ("training",),
     ),
-    (("tuning", "tracking", "analysis"),),
+    (("tuning", "tracking", "analysis"), ("facts",)),
     (("conductor", "planning", "report", "cluster"), ("running", "audit")),
     (("cli",), ("__main__",)),
 )

@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "studies",
     "check": "studies",
     "schema": "studies",
+    "facts": "facts",
     "plan": "plan",
     "run": "run",
     "trial": "trial",
