@@ -24,7 +24,10 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("spec",),
         ("studyfile",),
     ),
-    (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
+    (
+        ("__init__",),
+        ("components", "record", "environment", "early_stopping", "bisection", "silence", "drafting"),
+    ),
     (
         ("symptoms",),
         ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),

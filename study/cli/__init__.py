@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "studies",
     "show": "studies",
     "check": "studies",
+    "init": "init",
     "schema": "studies",
     "facts": "facts",
     "plan": "plan",
