@@ -26,7 +26,16 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (
         ("__init__",),
-        ("components", "record", "environment", "early_stopping", "bisection", "silence", "drafting"),
+        (
+            "components",
+            "record",
+            "environment",
+            "early_stopping",
+            "bisection",
+            "silence",
+            "drafting",
+            "notifying",
+        ),
     ),
     (
         ("symptoms",),
@@ -37,7 +46,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("training",),
     ),
     (("tuning", "tracking", "analysis"), ("facts",)),
-    (("conductor", "planning", "report", "cluster"), ("running", "audit")),
+    (("conductor", "planning", "report", "cluster"), ("running", "audit", "cleaning")),
     (("cli",), ("__main__",)),
 )
 STEPS = {

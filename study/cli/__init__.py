@@ -30,6 +30,8 @@ COMMANDS = {
     "status": "status",
     "why": "why",
     "report": "report",
+    "compare": "compare",
+    "clean": "clean",
     "audit": "audit",
     "data": "data",
     "ui": "ui",
