@@ -10,11 +10,15 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 from study.errors import StudyError, StudyInterrupted, StudyUnfinished, one_line
+from study.record import StudyRecord
+from study.spec import StudySpec
 
 TIMEOUT_S = 30.0
 VARIABLE = "STUDY_NOTIFY"
@@ -36,6 +40,37 @@ class Notice:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
+
+
+@contextmanager
+def notified(
+    target: str | None, spec: StudySpec, root: Path, complain: Callable[[str], None]
+) -> Iterator[None]:
+    """Tell ``target`` how what is inside ended, however it did. That it could not be told changes nothing;
+    ``complain`` is given the reason. Raises StudyError at once for a target that cannot be one."""
+    if target is None:
+        yield
+        return
+    check_target(target)
+    ended: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        ended = error
+        raise
+    finally:
+        if complaint := notify(target, notice_of(spec, root, ended)):
+            complain(complaint)
+
+
+def notice_of(spec: StudySpec, root: Path, error: BaseException | None) -> Notice:
+    ending = ending_of(error)
+    why = one_line(str(error)) or type(error).__name__ if error else "every trial has ended"
+    try:
+        folder = str(StudyRecord.latest(root, f"{spec.name}@{spec.digest}").folder.resolve())
+    except StudyError:
+        folder = None  # it did not come that far
+    return Notice(spec.name, spec.digest, ending, f"{spec.name}@{spec.digest} {ending}: {why}", folder)
 
 
 def ending_of(error: BaseException | None) -> Ending:

@@ -26,16 +26,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (
         ("__init__",),
-        (
-            "components",
-            "record",
-            "environment",
-            "early_stopping",
-            "bisection",
-            "silence",
-            "drafting",
-            "notifying",
-        ),
+        ("components", "record", "environment", "early_stopping", "bisection", "silence", "drafting"),
     ),
     (
         ("symptoms",),
@@ -46,7 +37,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("training",),
     ),
     (("tuning", "tracking", "analysis"), ("facts",)),
-    (("conductor", "planning", "report", "cluster"), ("running", "audit", "cleaning")),
+    (("conductor", "planning", "report", "cluster"), ("running", "audit", "cleaning", "notifying")),
     (("cli",), ("__main__",)),
 )
 STEPS = {

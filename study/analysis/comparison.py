@@ -48,8 +48,8 @@ class ComparedArm:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``arms``, those of both studies first; ``settings`` are those that differ, with both values (None: not set); ``claims`` all claims of
-    either study, with both verdicts (None: not claimed there)."""
+    """``arms``, those of both studies first; ``settings`` that differ, with both values (None: not set);
+    ``claims`` of either study, with both verdicts (None: not claimed there)."""
 
     metric: str
     arms: tuple[ComparedArm, ...]

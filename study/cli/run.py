@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import rich_click as click
@@ -20,10 +18,7 @@ from study.cli.options import (
     print_json,
     study_options,
 )
-from study.errors import StudyError, one_line
-from study.notifying import Notice, check_target, ending_of, hidden, notify
-from study.record import StudyRecord
-from study.spec import StudySpec
+from study.notifying import hidden, notified
 
 
 @click.command("run")
@@ -43,7 +38,7 @@ from study.spec import StudySpec
     "target",
     envvar="STUDY_NOTIFY",
     metavar="COMMAND|URL",
-    help="Told how the study ended, however it does: a command to run, or a URL to POST to. Also STUDY_NOTIFY.",
+    help="A command to run, or a URL to POST to, however the study ends. Also: STUDY_NOTIFY.",
 )
 @json_option
 def run_command(
@@ -79,7 +74,7 @@ def run_command(
     if seed is not None:
         overrides = (*overrides, f"search.seed={seed}")
     spec = load_checked(name, profile, overrides)
-    with notified(target, spec, root), progress(spec) as shown:
+    with notified(target, spec, root, complain), progress(spec) as shown:
         from study.report import print_ranking, summary
         from study.running import Options, run_study
 
@@ -101,29 +96,5 @@ def run_command(
         print_ranking(outcome.record)
 
 
-@contextmanager
-def notified(target: str | None, spec: StudySpec, root: Path) -> Iterator[None]:
-    """Tell ``target`` how what is inside ended. That it could not be told is said, and changes nothing."""
-    if target is None:
-        yield
-        return
-    check_target(target)
-    ended: BaseException | None = None
-    try:
-        yield
-    except BaseException as error:
-        ended = error
-        raise
-    finally:
-        if complaint := notify(target, notice_of(spec, root, ended)):
-            click.echo(complaint, err=True)
-
-
-def notice_of(spec: StudySpec, root: Path, error: BaseException | None) -> Notice:
-    ending = ending_of(error)
-    why = one_line(str(error)) or type(error).__name__ if error else "every trial has ended"
-    try:
-        folder = str(StudyRecord.latest(root, f"{spec.name}@{spec.digest}").folder.resolve())
-    except StudyError:
-        folder = None  # it did not come that far
-    return Notice(spec.name, spec.digest, ending, f"{spec.name}@{spec.digest} {ending}: {why}", folder)
+def complain(line: str) -> None:
+    click.echo(line, err=True)
