@@ -7,11 +7,12 @@ from pathlib import Path
 
 import rich_click as click
 
+from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 
 
 @click.command()
-@click.argument("names", metavar="[NAME|NAME@DIGEST]...", nargs=-1)
+@click.argument("names", metavar="[NAME|NAME@DIGEST]...", nargs=-1, shell_complete=completing.records)
 @out_option
 @click.option("--yes", is_flag=True, help="Remove what is shown.")
 @json_option

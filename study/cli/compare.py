@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 from study.errors import RecordError, shorten
 from study.record import StudyRecord
@@ -21,8 +22,8 @@ DASH = "\N{EN DASH}"
 
 
 @click.command()
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("first", metavar="A", shell_complete=completing.records)
+@click.argument("second", metavar="B", shell_complete=completing.records)
 @out_option
 @json_option
 def compare(first: str, second: str, root: Path, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from study.cli import completing
 from study.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ STYLES = {
 
 
 @click.command()
-@click.argument("names", metavar="[ID]...", nargs=-1)
+@click.argument("names", metavar="[ID]...", nargs=-1, shell_complete=completing.statements)
 @click.option(
     "--ledger",
     is_flag=True,
