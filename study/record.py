@@ -83,7 +83,7 @@ class StudyRecord:
             hint = nearest(study, known) if known else "run it first: study run NAME"
             what = f"{study!r}" if not at else f"{shorten(study)} with digest {digest!r}"
             raise RecordError(f"{root}: holds no record of {what}; {hint}")
-        return cls(max(found, key=_last_written))
+        return cls(max(found, key=last_written))
 
     @classmethod
     def create(cls, root: Path, spec: StudySpec, fresh: bool = False) -> StudyRecord:
@@ -93,7 +93,7 @@ class StudyRecord:
         """
         existing = [f for f in folders(root, spec.name) if f.name.split("-")[0] == spec.digest]
         if existing and not fresh:
-            return cls(max(existing, key=_last_written))
+            return cls(max(existing, key=last_written))
         number = max((_number(folder) for folder in existing), default=0) + 1
         folder = root / spec.name / (spec.digest if number == 1 else f"{spec.digest}-{number}")
         try:
@@ -370,6 +370,6 @@ def _number(folder: Path) -> int:
     return int(folder.name.partition("-")[2] or 1)
 
 
-def _last_written(folder: Path) -> float:
+def last_written(folder: Path) -> float:
     journal = folder / "journal.jsonl"
     return (journal if journal.is_file() else folder / "study.toml").stat().st_mtime

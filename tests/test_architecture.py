@@ -24,7 +24,10 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("spec",),
         ("studyfile",),
     ),
-    (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
+    (
+        ("__init__",),
+        ("components", "record", "environment", "early_stopping", "bisection", "silence", "drafting"),
+    ),
     (
         ("symptoms",),
         ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),
@@ -33,8 +36,8 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("autopsy", "checkpoint"),
         ("training",),
     ),
-    (("tuning", "tracking", "analysis"),),
-    (("conductor", "planning", "report", "cluster"), ("running", "audit")),
+    (("tuning", "tracking", "analysis"), ("facts",)),
+    (("conductor", "planning", "report", "cluster"), ("running", "audit", "cleaning", "notifying")),
     (("cli",), ("__main__",)),
 )
 STEPS = {

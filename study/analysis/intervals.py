@@ -109,6 +109,25 @@ def spread(numbers: Sequence[float]) -> float:
     return _standard_error(numbers, math.fsum(numbers) / len(numbers)) * math.sqrt(len(numbers))
 
 
+def welch_test(first: Sequence[float], second: Sequence[float]) -> tuple[Interval, float | None]:
+    """``mean(first) - mean(second)`` of independent samples, with Welch's t interval and two-sided p
+    (Welch 1947, Biometrika 34:28); ``n`` is the smaller sample's.
+
+    Without an interval and a p where a sample has fewer than two values, or where neither varies.
+    """
+    n = min(len(first), len(second))
+    if n == 0:
+        return Interval(0), None
+    difference = math.fsum(first) / len(first) - math.fsum(second) / len(second)
+    if n < 2 or (_constant(first, 0.0) and _constant(second, 0.0)):
+        return Interval(n, difference), None
+    from scipy import stats
+
+    test = stats.ttest_ind(first, second, equal_var=False)
+    low, high = test.confidence_interval(LEVEL)
+    return Interval(n, difference, float(low), float(high)), float(test.pvalue)
+
+
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     """Holm's step-down adjusted p-values (Holm 1979, Scand. J. Statist. 6:65-70), in the order given.
 

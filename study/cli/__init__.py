@@ -21,13 +21,17 @@ COMMANDS = {
     "list": "studies",
     "show": "studies",
     "check": "studies",
+    "init": "init",
     "schema": "studies",
+    "facts": "facts",
     "plan": "plan",
     "run": "run",
     "trial": "trial",
     "status": "status",
     "why": "why",
     "report": "report",
+    "compare": "compare",
+    "clean": "clean",
     "audit": "audit",
     "data": "data",
     "ui": "ui",
@@ -66,6 +70,7 @@ def cli(debug: bool) -> None:
       study run cifar10-acts --profile demo      run one, in three minutes, without a download
       study run ./mine.toml                      run your own
       study report cifar10-acts                  the ranking and where the report is
+      eval "$(_STUDY_COMPLETE=bash_source study)"   completes commands, studies and records (or zsh, fish)
     """
 
 

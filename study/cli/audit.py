@@ -8,11 +8,12 @@ from pathlib import Path
 import rich_click as click
 from click.exceptions import Exit
 
+from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 
 
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.records)
 @out_option
 @click.option(
     "--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: mlflow.db in --out]"

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from study import studyfile
+from study.cli import completing
 from study.spec import StudySpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -74,8 +75,13 @@ def study_options(command: Command) -> Command:
             metavar="KEY=VALUE",
             help="Override, section first: fixed.model.width=0.5.",
         ),
-        click.option("--profile", metavar="P", help="A named set of overrides from the study file."),
-        click.argument("name", metavar="NAME|FILE"),
+        click.option(
+            "--profile",
+            metavar="P",
+            shell_complete=completing.profiles,
+            help="A named set of overrides from the study file.",
+        ),
+        click.argument("name", metavar="NAME|FILE", shell_complete=completing.studies),
     ):
         command = decorate(command)
     return command

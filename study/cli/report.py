@@ -6,11 +6,12 @@ from pathlib import Path
 
 import rich_click as click
 
+from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.records)
 @out_option
 @click.option("--from-mlflow", "uri", metavar="URI", help="Fetch the record from this store or server first.")
 @json_option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import rich_click as click
@@ -17,6 +18,7 @@ from study.cli.options import (
     print_json,
     study_options,
 )
+from study.notifying import hidden, notified
 
 
 @click.command("run")
@@ -31,6 +33,13 @@ from study.cli.options import (
 @click.option("--max-concurrent", type=click.IntRange(1), help="At most so many trials at once.")
 @click.option("--time-budget", type=Duration(), metavar="30m", help="Start no trial after this long.")
 @click.option("--fresh", is_flag=True, help="Start over in a new folder instead of going on.")
+@click.option(
+    "--notify",
+    "target",
+    envvar="STUDY_NOTIFY",
+    metavar="COMMAND|URL",
+    help="A command to run, or a URL to POST to, however the study ends. Also: STUDY_NOTIFY.",
+)
 @json_option
 def run_command(
     name: str,
@@ -44,6 +53,7 @@ def run_command(
     max_concurrent: int | None,
     time_budget: float | None,
     fresh: bool,
+    target: str | None,
     as_json: bool,
 ) -> None:
     """Run a study: tune every arm, confirm its best on fresh seeds, rank, report.
@@ -57,13 +67,14 @@ def run_command(
       study run cifar10-acts --profile laptop --data-dir ~/data
       study run ./mine.toml --set search.trials_per_arm=4 --time-budget 30m
       study run cifar10-acts --address auto --tracking-uri http://127.0.0.1:5000
+      study run cifar10-acts --notify 'notify-send study'
     """
     from study.cli.progress import progress
 
     if seed is not None:
         overrides = (*overrides, f"search.seed={seed}")
     spec = load_checked(name, profile, overrides)
-    with progress(spec) as shown:
+    with notified(target, spec, root, complain), progress(spec) as shown:
         from study.report import print_ranking, summary
         from study.running import Options, run_study
 
@@ -76,9 +87,14 @@ def run_command(
             time_budget_s=time_budget,
             fresh=fresh,
             debug="STUDY_DEBUG" in os.environ,
+            command=hidden(sys.argv),
         )
         outcome = run_study(spec, options, say=shown.say, watch=shown.watch)
     if as_json:
         print_json(summary(outcome.record))
     else:
         print_ranking(outcome.record)
+
+
+def complain(line: str) -> None:
+    click.echo(line, err=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 from study.errors import StudyError, one_line
 from study.record import StudyRecord, folders, is_running
@@ -15,7 +16,7 @@ from study.trial import PHASES
 
 
 @click.command()
-@click.argument("name", metavar="[NAME]", required=False)
+@click.argument("name", metavar="[NAME]", required=False, shell_complete=completing.records)
 @out_option
 @json_option
 def status(name: str | None, root: Path, as_json: bool) -> None:

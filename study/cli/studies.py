@@ -124,6 +124,18 @@ def schema(path: Path | None) -> None:
     Examples:
       study schema --to study.schema.json
     """
+    text = schema_text()
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written: {error.strerror}; choose another --to") from error
+
+
+def schema_text() -> str:
+    """The JSON Schema of study files, as a file's text."""
     import json
 
     document = StudySpec.model_json_schema(by_alias=True)
@@ -138,14 +150,7 @@ def schema(path: Path | None) -> None:
     # Editors read TOML's `arms` and `exclude` where they are written, before they are lifted out.
     scientific = document["properties"]["scientific"]
     scientific["properties"] = {key: document["properties"][key] for key in ("arms", "exclude")}
-    text = json.dumps(_any_of(document), indent=2)
-    if path is None:
-        click.echo(text)
-        return
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be written: {error.strerror}; choose another --to") from error
+    return json.dumps(_any_of(document), indent=2) + "\n"
 
 
 def _any_of(schema: Any) -> Any:

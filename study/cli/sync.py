@@ -9,13 +9,14 @@ from pathlib import Path
 import rich_click as click
 
 from study import tracking
+from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 from study.errors import StudyUnfinished, TrackingError
 from study.record import StudyRecord
 
 
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.records)
 @out_option
 @click.option("--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: OUT/mlflow.db]")
 @json_option

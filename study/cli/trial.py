@@ -8,6 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from study import studyfile
+from study.cli import completing
 from study.cli.options import data_dir_option, default_data_dir, json_option, print_json
 from study.components.tasks import Task
 from study.errors import StudyFileError, shorten
@@ -33,8 +34,13 @@ COLUMNS: dict[Task, tuple[str, ...]] = {
 
 
 @click.command()
-@click.argument("name", metavar="NAME|FILE")
-@click.option("--profile", metavar="P", help="A named set of overrides from the study file.")
+@click.argument("name", metavar="NAME|FILE", shell_complete=completing.studies)
+@click.option(
+    "--profile",
+    metavar="P",
+    shell_complete=completing.profiles,
+    help="A named set of overrides from the study file.",
+)
 @click.option(
     "--set",
     "overrides",

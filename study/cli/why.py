@@ -9,6 +9,7 @@ from typing import Any
 
 import rich_click as click
 
+from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 from study.errors import RecordError, one_line, shorten
 from study.record import StudyRecord
@@ -18,7 +19,7 @@ from study.trial import TrialResult
 
 
 @click.command()
-@click.argument("name", metavar="STUDY")
+@click.argument("name", metavar="STUDY", shell_complete=completing.records)
 @click.argument("trial")
 @out_option
 @json_option

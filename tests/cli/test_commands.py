@@ -99,6 +99,8 @@ def strictly(text: str) -> Any:
         ("plan", "./mine.toml", "--no-measure"),
         ("plan", "cifar10-acts", "--data-dir", "nowhere"),
         ("status",),
+        ("facts", "C41", "C87", "C90"),
+        ("facts", "--ledger"),
         ("doctor",),
         ("data", "list"),
     ],

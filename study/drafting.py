@@ -1,0 +1,137 @@
+"""A new study file: a few answers, written out with a comment on every part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from study.errors import StudyFileError, shorten
+from study.space import Scalar
+from study.spec import parse_scalar
+
+SCHEMA = "study.schema.json"
+# From this ratio of its ends on, a range is one of orders of magnitude.
+LOG_FROM = 100
+
+Leaf = dict[str, Scalar] | list[Scalar]
+Held = dict[str, dict[str, Scalar]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a new study compares, tunes and holds. ``compared`` has a list of values for each
+    *component.argument*, ``tuned`` a range or a list of choices."""
+
+    name: str
+    compared: Mapping[str, list[Scalar]]
+    tuned: Mapping[str, Leaf]
+    dataset: str = "digits"
+    model: str = "all_cnn_c"
+    optimizer: str = "sgd"
+    epochs: int = 10
+    trials: int = 8
+    replicates: int = 8
+    question: str = ""
+    metric: str = "val_accuracy"
+    direction: str = "maximize"
+    arms: Sequence[str] = field(default=())
+
+    def held(self) -> Held:
+        """What is held: nothing that is compared or tuned, and no argument of a component whose name is."""
+        held: Held = {
+            "dataset": {"name": self.dataset},
+            "model": {"name": self.model, **WIDTHS.get(self.model, {})},
+            "activation": {"name": "relu"},
+            "loss": {"name": "cross_entropy"},
+            "optimizer": {"name": self.optimizer, **MOMENTA.get(self.optimizer, {})},
+            "schedule": {"name": "cosine"},
+            "training": {"epochs": self.epochs, "batch_size": 64},
+        }
+        taken = {*self.compared, *self.tuned}
+        kept = {component: table for component, table in held.items() if f"{component}.name" not in taken}
+        rest = {
+            component: {key: value for key, value in table.items() if f"{component}.{key}" not in taken}
+            for component, table in kept.items()
+        }
+        return {component: table for component, table in rest.items() if table}
+
+    def asks(self) -> str:
+        """The question, or one that says what is compared."""
+        parts = [key.split(".") for key in self.compared]
+        varied = [part if argument == "name" else argument.replace("_", " ") for part, argument in parts]
+        verb = "is" if len(varied) == 1 else "are"
+        return self.question or f"Which {' and '.join(varied)} {verb} best on {self.dataset}?"
+
+
+def written(draft: Draft) -> str:
+    """The study file's text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701 -- TOML, not HTML; every value goes through the filter
+        loader=PackageLoader("study", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["toml"] = toml
+    return environment.get_template("study.toml.j2").render(
+        **{key: getattr(draft, key) for key in ("name", "metric", "direction", "compared", "tuned", "arms")},
+        trials=draft.trials,
+        replicates=draft.replicates,
+        question=draft.asks(),
+        held=draft.held(),
+        schema=SCHEMA,
+    )
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it on one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {toml(leaf)}' for key, leaf in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def parse_compared(text: str) -> tuple[str, list[Scalar]]:
+    """``activation.name=relu,elu``."""
+    return _parse(text, "--compare", "activation.name=relu,elu", _choices)
+
+
+def parse_tuned(text: str) -> tuple[str, Leaf]:
+    """``optimizer.lr=1e-4:1e-1``, a range, or ``training.batch_size=32,64``, a choice."""
+    return _parse(text, "--tune", "optimizer.lr=1e-4:1e-1", lambda v: _range(v) if ":" in v else _choices(v))
+
+
+def _parse(text: str, option: str, example: str, read: Callable[[str], Any]) -> tuple[str, Any]:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    try:
+        if not equals or key.count(".") != 1:
+            raise ValueError
+        return key, read(value)
+    except ValueError as error:
+        place = f"{option} {shorten(text)}"
+        raise StudyFileError(place, "must read component.argument=VALUES", None, f"e.g. {example}") from error
+
+
+def _choices(text: str) -> list[Scalar]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ValueError("an empty value")
+    return [parse_scalar(part) for part in parts]
+
+
+def _range(text: str) -> dict[str, Scalar]:
+    """Of orders of magnitude where its ends are far apart."""
+    low, high = (parse_scalar(part.strip()) for part in text.split(":"))
+    if isinstance(low, bool | str) or isinstance(high, bool | str):
+        raise ValueError("a range has numbers for ends")
+    wide = low > 0 and high >= LOG_FROM * low
+    return {"low": low, "high": high, **({"log": True} if wide else {})}
+
+
+# What goes with a name, where it has such an argument.
+WIDTHS: Mapping[str, dict[str, Scalar]] = {"all_cnn_c": {"width": 0.25}}
+MOMENTA: Mapping[str, dict[str, Scalar]] = {"sgd": {"momentum": 0.9}}

@@ -1,0 +1,121 @@
+"""`study init`: the file it writes is one that `study check` passes, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from study import studyfile
+from tests.cli.conftest import Command, assert_one_line
+
+ROOT = Path(__file__).resolve().parents[2]
+
+VARIANTS = {
+    "defaults": (),
+    "optimizers": ("--compare", "optimizer.name=sgd,adamw", "--tune", "optimizer.lr=1e-5:1.0"),
+    "choices": ("--tune", "training.batch_size=16,32,64", "--tune", "optimizer.momentum=0:0.95"),
+    "sizes": ("--compare", "dataset.train_size=100,1000", "--replicates", "0"),
+    "cifar": ("--dataset", "cifar10", "--epochs", "30", "--trials", "16"),
+    "a question": ("--question", 'Is "elu" any good?\tReally?'),
+}
+
+
+@pytest.mark.parametrize("flags", VARIANTS.values(), ids=VARIANTS)
+def test_what_it_writes_passes_the_check(flags: tuple[str, ...], study: Command) -> None:
+    said = study("init", "fresh", "--yes", *flags)
+    assert said.code == 0, said.err
+    checked = study("check", "./fresh.toml")
+    assert (checked.code, checked.err) == (0, "")
+    assert "profile quick" in checked.out
+
+
+def test_every_part_has_a_comment_and_the_schema_is_named(study: Command, folder: Path) -> None:
+    study("init", "fresh", "--yes")
+    lines = (folder / "fresh.toml").read_text("utf-8").splitlines()
+    assert lines[0] == "#:schema ./study.schema.json"
+    for part in ("[objective]", "[scientific]", "[nuisance]", "[fixed]", "[profiles.quick]"):
+        assert any(line.startswith(part) and "#" in line for line in lines), part
+    schema = json.loads((folder / "study.schema.json").read_text("utf-8"))
+    assert schema["title"] == "A study file"
+    assert max(map(len, lines)) <= 110
+
+
+def test_flags_say_what_is_compared_tuned_and_held(study: Command, folder: Path) -> None:
+    flags = ("--compare", "activation.name=relu,elu,gelu", "--tune", "optimizer.lr=0.01:0.5", "--epochs", "3")
+    study("init", "fresh", "--yes", *flags)
+    table = tomllib.loads((folder / "fresh.toml").read_text("utf-8"))
+    assert table["scientific"] == {"activation": {"name": ["relu", "elu", "gelu"]}}
+    assert table["nuisance"] == {"optimizer": {"lr": {"low": 0.01, "high": 0.5}}}
+    assert table["fixed"]["training"]["epochs"] == 3
+    assert table["question"] == "Which activation is best on digits?"
+
+
+def test_a_range_of_orders_of_magnitude_is_searched_by_its_logarithm(study: Command) -> None:
+    study("init", "fresh", "--yes", "--tune", "optimizer.lr=1e-4:1e-1")
+    assert studyfile.load("./fresh.toml").arms()[0].space.entries[0].distribution.log is True  # type: ignore[union-attr]
+
+
+def test_json_says_what_was_written(study: Command, folder: Path) -> None:
+    document = json.loads(study("init", "fresh", "--json").out)
+    assert document["file"] == "fresh.toml"
+    assert document["arms"] == ["relu+bn", "relu", "elu+bn", "elu"]
+    assert document["trials"] == 4 * (8 + 8)
+    assert document["digest"] == studyfile.load("./fresh.toml").digest
+
+
+def test_nothing_is_overwritten(study: Command, folder: Path) -> None:
+    before = (folder / "mine.toml").read_bytes()
+    assert_one_line(study("init", "mine", "--yes"), "mine.toml: is there already", "another name")
+    assert (folder / "mine.toml").read_bytes() == before
+    (folder / "study.schema.json").write_text("{}", "utf-8")
+    study("init", "fresh", "--yes")
+    assert (folder / "study.schema.json").read_text("utf-8") == "{}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fresh", "--dataset", "digit"), ("fixed.dataset.name", "did you mean digits?")),
+        (("fresh", "--compare", "activation.name=rel"), ("scientific.activation.name", "relu")),
+        (("fresh", "--compare", "activation=relu"), ("--compare", "component.argument=VALUES")),
+        (("fresh", "--compare", "activation.name=relu,,elu"), ("--compare", "component.argument=VALUES")),
+        (("fresh", "--tune", "optimizer.lr=1:x"), ("--tune", "e.g. optimizer.lr=1e-4:1e-1")),
+        (("fresh", "--tune", "optimizer.lr=1:0.1"), ("low must not exceed high",)),
+        (("fresh", "--tune", "activation.name=relu,elu"), ("activation.name",)),
+        (("fresh", *("--compare", "model.width=1,2") * 2), ("--compare model.width", "given twice")),
+        (("no name",), ("a study's name has 1 to 64",)),
+        (("nowhere/fresh",), ("its folder is not there",)),
+        (("fresh", "--epochs", "0"), ("--epochs", "0 is not in the range")),
+    ],
+    ids=lambda value: " ".join(value)[:50],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    arguments: tuple[str, ...], words: tuple[str, ...], study: Command, folder: Path
+) -> None:
+    assert_one_line(study("init", *arguments, "--yes"), *words)
+    assert [path.name for path in folder.iterdir()] == ["mine.toml"]
+
+
+def test_at_a_terminal_it_asks_for_what_is_not_given(tmp_path: Path) -> None:
+    """Four questions, answered by four lines; the first two take what is offered."""
+    terminal, inside = pty.openpty()
+    command = [sys.executable, "-m", "study", "init", str(tmp_path / "fresh.toml")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as p:
+        os.close(inside)
+        os.write(terminal, b"\nactivation.name=relu,gelu\n\n4\n")
+        out, err = p.communicate(timeout=60)
+    os.close(terminal)
+    assert p.returncode == 0, err
+    for question in (b"Data set [digits]", b"Compared", b"Tuned in each arm", b"Epochs [10]"):
+        assert question in err
+    assert b"2 arms (relu, gelu)" in out
+    assert "training = { epochs = 4" in (tmp_path / "fresh.toml").read_text("utf-8")
