@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from study.autopsy import Recorder, examine
 from study.averaging import EMA, Average
 from study.batches import divide, seeded
 from study.checkpoint import Checkpoints
+from study.choosing import restricted
 from study.components.activations import nonlinearity
 from study.components.augmentation import Augmentation
 from study.components.datasets.info import LoadedData
@@ -70,6 +72,7 @@ def train(
     threads: int | None = None,
     autopsy: bool = True,
     checkpoints: Checkpoints | None = None,
+    shared: Path | None = None,
 ) -> TrialResult:
     """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
 
@@ -84,8 +87,9 @@ def train(
     """
     started = time.monotonic()
     place = pick_device(device)
+    data = restricted(data, config.hyperparameters)
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
-        trial = prepare(config, data, place)
+        trial = prepare(config, data, place, shared)
         curvature = initial_curvature(trial, config)
         saved = checkpoints.resume(trial) if checkpoints is not None else None
         curve: list[Row] = list(saved.curve) if saved else []
@@ -130,12 +134,12 @@ def gradient_evaluations(trial: Trial, verdict: Verdict) -> int:
     return steps + trial.position.reevaluations
 
 
-def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Trial:
+def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared: Path | None = None) -> Trial:
     """Put the trial together. Weights are drawn on the CPU, so they are the same on every device."""
     components = by_component(config.hyperparameters)
     routine = Routine(**components["training"])
     augmentation = Augmentation(**components.get("augmentation", {}))
-    training, parts = divide(config, routine, augmentation, data, device)
+    training, parts = divide(config, routine, augmentation, data, device, shared=shared)
     loss, arguments = chosen_loss(config.hyperparameters, data.task)
     levels = loss.levels(**arguments)
     model: nn.Module = build(

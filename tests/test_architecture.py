@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
     (
-        ("symptoms",),
+        ("symptoms", "choosing"),
         ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),
         ("steps", "probe", "needs"),
         ("snapshot", "check"),
