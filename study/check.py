@@ -368,7 +368,7 @@ class _ArmChecks:
                         f"fixed.{component}.name",
                         "is missing",
                         None,
-                        f"known: {', '.join(sorted(entry.table))}",
+                        f"known: {', '.join(entry.table.names())}",
                     )
                 if arguments:
                     key = f"{component}.{min(arguments)}"
@@ -380,7 +380,7 @@ class _ArmChecks:
             if name not in entry.table:
                 place = _place(self.spec, f"{component}.name")
                 unknown = f"unknown {entry.table.noun} {shorten(name)}"
-                raise StudyFileError(place, unknown, None, nearest(name, entry.table))
+                raise StudyFileError(place, unknown, None, nearest(name, entry.table.names()))
         build = entry.arguments(name)
         for argument, leaf in arguments.items():
             self._check_argument(component, argument, name, leaf)

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "study"
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("errors",),
+        ("installed",),
         ("registry", "seeding"),
         ("space", "claims"),
         ("trial", "leaves"),
