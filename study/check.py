@@ -456,7 +456,21 @@ class _ArmChecks:
                 name = possible["optimizer.name"].ends[0]
                 raise StudyFileError(f"optimizer (arm {arm.name})", f"{name} {broken}")
 
+    def _check_choice(self, info: DatasetInfo, values: Mapping[str, Scalar]) -> None:
+        """What chooses among labels needs labels, and what looks at pictures needs pictures."""
+        labels = info.task == "classification"
+        for argument, possible, needs in (
+            ("classes", labels, "labels"),
+            ("label_noise", labels, "labels"),
+            ("selection", labels and len(info.shape) == 3, "labelled pictures"),
+        ):
+            if values.get(argument, "random") not in (0, "random") and not possible:
+                raise StudyFileError(
+                    _place(self.spec, f"dataset.{argument}"), f"needs {needs}, and {info.name} has none"
+                )
+
     def _check_sizes(self, info: DatasetInfo, values: Mapping[str, Scalar]) -> None:
+        self._check_choice(info, values)
         train_size, validation_size = values.get("train_size"), values.get("validation_size")
         if train_size is None and values.get("selection", "random") != "random":
             raise StudyFileError(

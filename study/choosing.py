@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from study.components.datasets import DATASETS
 from study.components.datasets.classes import chosen_classes, of_classes
-from study.components.datasets.info import Labels, LoadedData
+from study.components.datasets.info import Images, Labels, LoadedData, Numbers
 from study.components.datasets.noise import mislabelled
 from study.components.datasets.selecting import Selection, ranked
 from study.components.datasets.splits import Rank
@@ -35,14 +35,12 @@ def restricted(data: LoadedData, hyperparameters: Mapping[str, Any]) -> LoadedDa
     return of_classes(data, chosen_classes(hyperparameters.get("dataset.classes"), published))
 
 
-def training_labels(config: TrialConfig, data: LoadedData) -> Labels:
-    """The training labels as they are trained on: some of them wrong where the study asks for it."""
+def training_targets(config: TrialConfig, data: LoadedData) -> Labels | Numbers:
+    """The training targets as they are trained on: some labels wrong where the study asks for it."""
     share = float(config.hyperparameters.get("dataset.label_noise", 0.0))
     if not share:
-        return data.train_labels
-    return mislabelled(
-        data.train_labels, len(data.classes), share, derive_seed(config.split_seed, "label_noise")
-    )
+        return data.train_targets
+    return mislabelled(data.strata, len(data.classes), share, derive_seed(config.split_seed, "label_noise"))
 
 
 def selection_rank(config: TrialConfig, data: LoadedData, shared: Path | None) -> Rank | None:
@@ -62,7 +60,8 @@ def _selected(
     order = None if kept is None else _read(kept, pool)
     if order is None:
         seed = derive_seed(config.split_seed, "selection")
-        order = ranked(selection, data.train_images, data.train_labels, pool, seed)
+        images = cast("Images", data.train_inputs)
+        order = ranked(selection, images, data.strata, pool, seed)
         if kept is not None:
             _write(kept, order)
     return order

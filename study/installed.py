@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from study.errors import StudyError, one_line
+from study.errors import StudyError, one_line, shorten
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ def loaded(noun: str, name: str, kind: type) -> object:
     if not isinstance(entry, kind):
         wanted = f"{kind.__module__}.{kind.__qualname__}"
         raise StudyError(f"{place}: must be a {wanted}, not a {type(entry).__qualname__}")
-    if getattr(entry, "name", name) != name:
-        raise StudyError(f"{place}: calls itself {entry.name}; offer it by that name")
+    own = getattr(entry, "name", name)
+    if own != name:
+        raise StudyError(f"{place}: calls itself {shorten(own)}; offer it by that name")
     return entry
 
 

@@ -39,7 +39,7 @@ def divided(
 
 
 def labels_of(part: Part | TrainingPart) -> list[int]:
-    return part.pictures.labels[part.index].tolist()
+    return part.source.targets[part.index].tolist()
 
 
 def test_noise_changes_no_image_and_training_labels_alone() -> None:
@@ -57,9 +57,9 @@ def test_training_is_evaluated_on_the_labels_that_it_is_of() -> None:
 
 
 def test_noise_leaves_the_data_set_as_it_was() -> None:
-    before = DIGITS.train_labels.copy()
+    before = DIGITS.train_targets.copy()
     divided(label_noise=0.5)
-    np.testing.assert_array_equal(DIGITS.train_labels, before)
+    np.testing.assert_array_equal(DIGITS.train_targets, before)
 
 
 def test_selections_of_a_split_are_judged_on_the_same_images() -> None:

@@ -49,8 +49,8 @@ def test_classes_that_are_not_there_are_one_line(wanted: Scalar, complaint: str)
 def test_what_is_left_are_the_images_of_these_classes_numbered_anew() -> None:
     data = of_classes(DIGITS, ("3", "7"))
     for images, labels, all_images, all_labels in (
-        (data.train_images, data.train_labels, DIGITS.train_images, DIGITS.train_labels),
-        (data.test_images, data.test_labels, DIGITS.test_images, DIGITS.test_labels),
+        (data.train_inputs, data.train_targets, DIGITS.train_inputs, DIGITS.train_targets),
+        (data.test_inputs, data.test_targets, DIGITS.test_inputs, DIGITS.test_targets),
     ):
         kept = np.isin(all_labels, [3, 7])
         np.testing.assert_array_equal(images, all_images[kept])

@@ -58,11 +58,11 @@ def test_published_files_are_read_where_they_lie(
     place = write(tmp_path / folder, published(), *zipped)
     data = load_dataset("fashion_mnist", tmp_path)
     images, labels = clothes(20, 0)
-    np.testing.assert_array_equal(data.train_images[..., 0], images)
-    np.testing.assert_array_equal(data.train_labels, labels)
-    assert (data.train_images.shape, data.test_images.shape) == ((200, 28, 28, 1), (100, 28, 28, 1))
-    assert data.train_images.flags.c_contiguous
-    assert data.train_images.flags.writeable
+    np.testing.assert_array_equal(data.train_inputs[..., 0], images)
+    np.testing.assert_array_equal(data.train_targets, labels)
+    assert (data.train_inputs.shape, data.test_inputs.shape) == ((200, 28, 28, 1), (100, 28, 28, 1))
+    assert data.train_inputs.flags.c_contiguous
+    assert data.train_inputs.flags.writeable
     assert data.part
     assert data.origin == str(place)
 
@@ -84,7 +84,7 @@ def test_a_folder_without_all_files_is_not_there_yet(tmp_path: Path) -> None:
         (0, lambda raw: b"\x00\x00\x0d\x03" + raw[4:], "begins with 00000803, not 00000d03"),
         (1, lambda raw: b"<html></html>", "an IDX file of 1 dimensions begins with 00000801, not 3c68746d"),
         (1, lambda raw: raw[:-1] + b"\x0a", r"labels lie in 0\.\.9, not 10"),
-        (1, lambda raw: idx(np.zeros(199, np.uint8)), "not 200 images and 199 labels for train-images"),
+        (1, lambda raw: idx(np.zeros(199, np.uint8)), "not 200 images and 199 labels"),
         (0, lambda raw: idx(np.zeros((200, 8, 8), np.uint8)), "pictures of 28x28 pixels, not 8x8"),
         (1, lambda raw: raw[:8] + bytes([raw[8] ^ 1]) + raw[9:], "same number of images of each class"),
         (2, lambda raw: idx(clothes(20, 0)[0][:100]), "is a copy of the other"),

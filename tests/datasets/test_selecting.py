@@ -23,6 +23,8 @@ from study.components.datasets.selecting import (
 Indices = NDArray[np.int64]
 
 DIGITS = load_dataset("digits", None)
+IMAGES: Images = DIGITS.train_inputs.astype(np.uint8)
+LABELS = DIGITS.strata
 POOL = np.arange(0, 1437, 3)
 LINE = np.array([[0.0], [1], [2], [10], [11]], np.float32)
 
@@ -35,12 +37,12 @@ class First:
 
 
 def of_digits(name: str, seed: int = 0) -> Indices:
-    return ranked(name, DIGITS.train_images, DIGITS.train_labels, POOL, seed)  # type: ignore[arg-type]
+    return ranked(name, IMAGES, LABELS, POOL, seed)  # type: ignore[arg-type]
 
 
 def best(name: str, number: int, label: int = 3) -> Indices:
     order = of_digits(name)
-    chosen: Indices = order[DIGITS.train_labels[order] == label][:number]
+    chosen: Indices = order[LABELS[order] == label][:number]
     return chosen
 
 
@@ -60,8 +62,8 @@ def test_another_seed_gives_another_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RANKINGS)
-def test_images_outside_the_pool_change_nothing(name: str) -> None:
-    images, labels = DIGITS.train_images.copy(), DIGITS.train_labels.copy()
+def test_inputs_outside_the_pool_change_nothing(name: str) -> None:
+    images, labels = IMAGES.copy(), LABELS.copy()
     outside = np.setdiff1d(np.arange(len(labels)), POOL)
     images[outside], labels[outside] = 255, 0
     found = ranked(name, images, labels, POOL, 0)  # type: ignore[arg-type]
@@ -82,13 +84,11 @@ def test_pictures_are_averaged_over_blocks() -> None:
 
 
 def test_small_pictures_stay_what_they_are() -> None:
-    np.testing.assert_array_equal(
-        averaged(DIGITS.train_images, POOL), DIGITS.train_images[POOL].reshape(len(POOL), -1)
-    )
+    np.testing.assert_array_equal(averaged(IMAGES, POOL), IMAGES[POOL].reshape(len(POOL), -1))
 
 
 def test_components_keep_distances_but_for_the_variance_that_is_left_out() -> None:
-    features = averaged(DIGITS.train_images, POOL)
+    features = averaged(IMAGES, POOL)
     components = principal(features)
     exact, near = (squared_distances(points, points[7]) for points in (features, components))
     assert components.shape == (len(POOL), 50)
@@ -118,7 +118,7 @@ def test_nearest_first_begins_with_its_centre() -> None:
 
 
 def test_similar_images_lie_closer_together_than_diverse_ones() -> None:
-    components = principal(averaged(DIGITS.train_images, np.arange(1437)))
+    components = principal(averaged(IMAGES, np.arange(1437)))
 
     def spread(name: str) -> float:
         points = components[best(name, 8)]
@@ -133,10 +133,10 @@ def test_easy_is_hard_the_other_way_round() -> None:
 
 def mislabelled() -> tuple[Images, Labels, Indices]:
     """The pool with every twentieth label wrong."""
-    labels = DIGITS.train_labels.copy()
+    labels = LABELS.copy()
     wrong = POOL[::20]
     labels[wrong] = (labels[wrong] + 1) % 10
-    return DIGITS.train_images, labels, wrong
+    return IMAGES, labels, wrong
 
 
 def test_wrong_labels_are_hard() -> None:
@@ -148,32 +148,30 @@ def test_wrong_labels_are_hard() -> None:
 
 
 def test_a_score_is_the_length_of_an_error_of_probabilities() -> None:
-    scores = el2n(averaged(DIGITS.train_images, POOL), DIGITS.train_labels[POOL], seed=0)
+    scores = el2n(averaged(IMAGES, POOL), LABELS[POOL], seed=0)
     assert scores.min() > 0
     assert scores.max() < np.sqrt(2)
 
 
 def test_selected_images_are_balanced_nested_and_apart_from_validation() -> None:
-    labels = DIGITS.train_labels
     parts = [
         split(
-            labels,
+            LABELS,
             train_size=size,
             validation_size=200,
             seed=3,
-            rank=lambda left: ranked("hard", DIGITS.train_images, labels, np.sort(left), 0),
+            rank=lambda left: ranked("hard", IMAGES, LABELS, np.sort(left), 0),
         )
         for size in (50, 95)
     ]
-    assert np.bincount(labels[parts[0].train]).tolist() == [5] * 10
+    assert np.bincount(LABELS[parts[0].train]).tolist() == [5] * 10
     np.testing.assert_array_equal(parts[0].train, parts[1].train[:50])
     assert not set(parts[1].train.tolist()) & set(parts[1].validation.tolist())
 
 
 def test_selection_leaves_validation_as_it_was() -> None:
-    labels = DIGITS.train_labels
     plain, other = (
-        split(labels, train_size=50, validation_size=200, seed=3, rank=rank)
+        split(LABELS, train_size=50, validation_size=200, seed=3, rank=rank)
         for rank in (None, lambda left: left[::-1])
     )
     np.testing.assert_array_equal(plain.validation, other.validation)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from study.components.datasets.info import Images, Labels, LoadedData, refusal
+from study.components.datasets.info import LoadedData, refusal
 from study.errors import shorten
 from study.registry import nearest
 from study.space import Scalar
@@ -52,19 +51,14 @@ def of_classes(data: LoadedData, classes: tuple[str, ...]) -> LoadedData:
         return data
     numbers = np.full(len(data.classes), -1)
     numbers[[data.classes.index(name) for name in classes]] = np.arange(len(classes))
-    train_images, train_labels = _only(data.train_images, numbers[data.train_labels])
-    test_images, test_labels = _only(data.test_images, numbers[data.test_labels])
+    kept = [numbers[data.strata] >= 0, numbers[data.test_targets.astype(np.int64)] >= 0]
     content = "\n".join((data.fingerprint, *classes))
     return replace(
         data,
         classes=classes,
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
+        train_inputs=data.train_inputs[kept[0]],
+        train_targets=numbers[data.strata[kept[0]]],
+        test_inputs=data.test_inputs[kept[1]],
+        test_targets=numbers[data.test_targets[kept[1]].astype(np.int64)],
         fingerprint=hashlib.sha256(content.encode()).hexdigest(),
     )
-
-
-def _only(images: Images, labels: NDArray[np.int64]) -> tuple[Images, Labels]:
-    return images[labels >= 0], labels[labels >= 0]

@@ -72,8 +72,7 @@ def _read_split(images_file: Path, labels_file: Path) -> ReadSplit:
         )
     if len(labels) != len(images):
         raise refusal(
-            labels_file,
-            f"each image has a label, not {len(images)} images and {len(labels)} labels for {images_file.name}",
+            labels_file, f"each image has a label, not {len(images)} images and {len(labels)} labels"
         )
     check_labels(labels, len(FASHION_MNIST.classes), str(labels_file))
     return ReadSplit(images[..., np.newaxis], labels, {str(images_file): len(images)})
