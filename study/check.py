@@ -368,7 +368,7 @@ class _ArmChecks:
                         f"fixed.{component}.name",
                         "is missing",
                         None,
-                        f"known: {', '.join(entry.table.names())}",
+                        f"known: {', '.join(sorted(entry.table.names()))}",
                     )
                 if arguments:
                     key = f"{component}.{min(arguments)}"

@@ -50,5 +50,10 @@ class Registry(dict[str, Entry], Generic[Entry]):
         return self._loaded[name]
 
     def names(self) -> list[str]:
-        """All that can be asked for, sorted."""
-        return sorted({*self, *offered(self.noun)})
+        """All that can be asked for: its own entries, then what installed packages offer."""
+        return [*self, *(name for name in offered(self.noun) if name not in self.keys())]
+
+    def origin(self, name: str) -> str | None:
+        """The package and version that offers ``name``; None where it is an entry of its own or unknown."""
+        several = () if name in self.keys() else offered(self.noun).get(name, ())
+        return " and ".join(f"{each.package} {each.version}" for each in several) or None

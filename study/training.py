@@ -19,10 +19,11 @@ from study.averaging import EMA, Average
 from study.batches import divide, seeded
 from study.checkpoint import Checkpoints
 from study.choosing import restricted
-from study.components.activations import nonlinearity
+from study.components.activations import ACTIVATIONS, nonlinearity
 from study.components.augmentation import Augmentation
+from study.components.datasets import DATASETS
 from study.components.datasets.info import LoadedData
-from study.components.losses import chosen_loss
+from study.components.losses import LOSSES, chosen_loss
 from study.components.metrics import METRICS, of_task
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
@@ -32,6 +33,7 @@ from study.components.thresholds import Thresholds
 from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.divergence import Monitor
+from study.registry import Registry
 from study.seeding import derive_seed
 from study.space import Scalar
 from study.steps import (
@@ -121,6 +123,7 @@ def train(
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
                 "worst": worst_values(config, data),
+                **foreign_components(config),
                 **curvature,
             },
             autopsy=found,
@@ -195,6 +198,15 @@ def average(optimizer: str, routine: Routine) -> Average | None:
     if own is not None:
         return Average(own)
     return Average(EMA, routine.ema) if routine.ema else None
+
+
+def foreign_components(config: TrialConfig) -> dict[str, Any]:
+    """The components that installed packages brought, each with its package and version; empty without."""
+    named = {key: (TABLES[key], str(value)) for key, value in config.hyperparameters.items() if key in TABLES}
+    named |= {f"metric {name}": (METRICS, name) for name in METRICS.names()}
+    found = {key: table.origin(name) for key, (table, name) in named.items()}
+    kept = {key: origin for key, origin in found.items() if origin}
+    return {"components": kept} if kept else {}
 
 
 def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
@@ -369,3 +381,13 @@ def check_evaluation(trial: Trial, epoch: int, evaluation: Mapping[str, float]) 
                 numbers={name: finite_or_none(value) for name, value in evaluation.items()},
             )
         )
+
+
+TABLES: dict[str, Registry[Any]] = {
+    "dataset.name": DATASETS,
+    "model.name": MODELS,
+    "activation.name": ACTIVATIONS,
+    "loss.name": LOSSES,
+    "optimizer.name": OPTIMIZERS,
+    "schedule.name": SCHEDULES,
+}

@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "studies",
     "check": "studies",
     "schema": "studies",
+    "components": "components",
     "plan": "plan",
     "run": "run",
     "trial": "trial",

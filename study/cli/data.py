@@ -52,9 +52,10 @@ def list_data_sets(data_dir: Path | None, as_json: bool) -> None:
     """
     from study.components.datasets import DATASETS
 
-    found = {name: info.locate(data_dir) for name, info in DATASETS.items()}
+    infos = {name: DATASETS[name] for name in DATASETS.names()}
+    found = {name: info.locate(data_dir) for name, info in infos.items()}
     if as_json:
-        click.echo(json.dumps([_facts(info, found[name]) for name, info in DATASETS.items()], indent=2))
+        click.echo(json.dumps([_facts(info, found[name]) for name, info in infos.items()], indent=2))
         return
     from rich import box
     from rich.console import Console
@@ -62,7 +63,7 @@ def list_data_sets(data_dir: Path | None, as_json: bool) -> None:
 
     table = Table("data set", "classes", "images", "shape", box=box.SIMPLE_HEAD)
     table.add_column("where", overflow="fold")
-    for name, info in DATASETS.items():
+    for name, info in infos.items():
         table.add_row(
             name,
             str(len(info.classes)),
