@@ -18,6 +18,7 @@ from study import tracking
 from study.analysis.wording import counted_are
 from study.check import worst_value
 from study.components.datasets import DATASETS
+from study.components.datasets.classes import chosen_classes
 from study.conductor import ArmProgress, Conductor
 from study.errors import RecordError, StudyError, TrackingError, one_line
 from study.ledger import Ledger, Violation
@@ -152,8 +153,9 @@ def _made_anew(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
 def _worst(record: StudyRecord) -> float:
     """What diverged trials were told as: by the data set's classes, or as the last session noted it."""
     spec = record.spec
-    classes = DATASETS[str(spec.arms()[0].held["dataset.name"])].classes
-    if classes:
+    published = DATASETS[str(spec.arms()[0].held["dataset.name"])].classes
+    if published:
+        classes = chosen_classes(spec.held.get("dataset.classes"), published)
         return worst_value(spec.objective.metric, range(len(classes)))
     return float(record.sessions()[-1]["environment"]["worst_objective"])
 

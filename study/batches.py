@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from study.choosing import selection_rank, training_targets
 from study.components.augmentation import Augmentation
 from study.components.datasets.info import Features, Images, Labels, LoadedData, Numbers
 from study.components.datasets.splits import default_validation_size, split
@@ -161,10 +163,14 @@ def divide(
     augmentation: Augmentation,
     data: LoadedData,
     device: torch.device,
+    *,
+    shared: Path | None = None,
 ) -> tuple[TrainingPart, dict[str, Part]]:
     """What is trained on, and the parts that are evaluated: ``train_eval``, ``val`` and, in the
     confirm phase alone, ``test``. Where the data set knows its targets without noise, ``val_clean`` and
-    ``test_clean`` are judged by these. DataError where the sizes asked for exceed the set.
+    ``test_clean`` are judged by these. Labels that a study makes wrong are in what is trained on alone.
+    ``shared`` is a folder in which trials leave for each other which examples are selected. DataError where
+    the sizes asked for exceed the set.
     """
     sizes: Mapping[str, Any] = config.hyperparameters
     indices = split(
@@ -174,12 +180,14 @@ def divide(
             "dataset.validation_size", default_validation_size(len(data.train_targets))
         ),
         seed=config.split_seed,
+        rank=selection_rank(config, data, shared),
     )
     training = torch.tensor(indices.train, device=device)
     source = resident(data.train_inputs, data.train_targets, data, device)
+    trained = replace(source, targets=torch.tensor(training_targets(config, data)).to(device))
     fixed = torch.randperm(len(training), generator=seeded(config.split_seed, "train_eval"))
     parts = {
-        "train_eval": Part(source, training[fixed[: routine.evaluation_size].to(device)]),
+        "train_eval": Part(trained, training[fixed[: routine.evaluation_size].to(device)]),
         **judged("val", source, torch.tensor(indices.validation, device=device), data.train_clean),
     }
     if config.phase == "confirm":
@@ -188,7 +196,7 @@ def divide(
         parts |= judged("test", test, everything, data.test_clean)
     order, moves = seeded(config.seed, "order"), seeded(config.seed, "augmentation")
     batch_size = len(training) if routine.batch_size == "full" else routine.batch_size
-    return TrainingPart(source, training, batch_size, augmentation, order, moves), parts
+    return TrainingPart(trained, training, batch_size, augmentation, order, moves), parts
 
 
 def judged(name: str, source: Examples, index: Tensor, clean: Numbers | None) -> dict[str, Part]:

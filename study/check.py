@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,6 +18,8 @@ from study.claims import HAPPENINGS, SHARE, STABLE_LR, STRICT, Claim, Trend
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
+from study.components.datasets.classes import chosen_classes
+from study.components.datasets.selecting import Selection
 from study.components.datasets.splits import check_sizes
 from study.components.losses import LOSSES
 from study.components.metrics import full_names, metric
@@ -43,8 +45,13 @@ def dataset_arguments(
     *,
     train_size: Annotated[int, Ge(1)] | None = None,
     validation_size: Annotated[int, Ge(1)] | None = None,
+    classes: Annotated[int, Ge(2)] | str | None = None,
+    label_noise: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+    selection: Selection = "random",
 ) -> None:
-    """The data set's arguments beside its name; how many images there are is the set's own matter."""
+    """The data set's arguments beside its name; how many images and classes there are is the set's own
+    matter. ``classes``: how many of the first, or which ("cat+dog"). ``label_noise``: the probability that
+    a training label is made wrong. ``selection``: which images make up the ``train_size``."""
 
 
 @dataclass(frozen=True)
@@ -211,19 +218,9 @@ def _check_share_claim(claim: Claim, key: str) -> None:
 def _check_data_set(spec: StudySpec) -> None:
     """All trials are of one data set, and judged on the same images of it."""
     for key in _varied(spec):
-        if key == "dataset.name":
+        if key in HELD:
             raise StudyFileError(
-                _place(spec, key),
-                "must be held: a study compares on one data set",
-                None,
-                "put it under [fixed]",
-            )
-        if key == "dataset.validation_size":
-            raise StudyFileError(
-                _place(spec, key),
-                "must be held: what trials are judged on must not change with what is judged",
-                None,
-                "put it under [fixed]",
+                _place(spec, key), f"must be held: {HELD[key]}", None, "put it under [fixed]"
             )
 
 
@@ -371,7 +368,7 @@ class _ArmChecks:
                         f"fixed.{component}.name",
                         "is missing",
                         None,
-                        f"known: {', '.join(sorted(entry.table))}",
+                        f"known: {', '.join(sorted(entry.table.names()))}",
                     )
                 if arguments:
                     key = f"{component}.{min(arguments)}"
@@ -383,7 +380,7 @@ class _ArmChecks:
             if name not in entry.table:
                 place = _place(self.spec, f"{component}.name")
                 unknown = f"unknown {entry.table.noun} {shorten(name)}"
-                raise StudyFileError(place, unknown, None, nearest(name, entry.table))
+                raise StudyFileError(place, unknown, None, nearest(name, entry.table.names()))
         build = entry.arguments(name)
         for argument, leaf in arguments.items():
             self._check_argument(component, argument, name, leaf)
@@ -459,13 +456,39 @@ class _ArmChecks:
                 name = possible["optimizer.name"].ends[0]
                 raise StudyFileError(f"optimizer (arm {arm.name})", f"{name} {broken}")
 
+    def _check_choice(self, info: DatasetInfo, values: Mapping[str, Scalar]) -> None:
+        """What chooses among labels needs labels, and what looks at pictures needs pictures."""
+        labels = info.task == "classification"
+        for argument, possible, needs in (
+            ("classes", labels, "labels"),
+            ("label_noise", labels, "labels"),
+            ("selection", labels and len(info.shape) == 3, "labelled pictures"),
+        ):
+            if values.get(argument, "random") not in (0, "random") and not possible:
+                raise StudyFileError(
+                    _place(self.spec, f"dataset.{argument}"), f"needs {needs}, and {info.name} has none"
+                )
+
     def _check_sizes(self, info: DatasetInfo, values: Mapping[str, Scalar]) -> None:
+        self._check_choice(info, values)
         train_size, validation_size = values.get("train_size"), values.get("validation_size")
+        if train_size is None and values.get("selection", "random") != "random":
+            raise StudyFileError(
+                _place(self.spec, "dataset.selection"),
+                "selects nothing where all images are taken",
+                None,
+                "set dataset.train_size",
+            )
+        try:
+            classes = chosen_classes(values.get("classes"), info.classes)
+        except StudyError as error:
+            raise StudyFileError(_place(self.spec, "dataset.classes"), str(error)) from error
         try:
             check_sizes(
                 info,
                 None if train_size is None else int(train_size),
                 None if validation_size is None else int(validation_size),
+                len(classes),
             )
         except StudyError as error:
             key = "validation_size" if train_size is None and validation_size else "train_size"
@@ -617,6 +640,13 @@ def worst_value(name: str, targets: ArrayLike) -> float:
     for K balanced classes."""
     return metric(name)[1].worst(targets)
 
+
+# What all trials of a study must share, and why.
+HELD = {
+    "dataset.name": "a study compares on one data set",
+    "dataset.classes": "to tell other classes apart is another task",
+    "dataset.validation_size": "what trials are judged on must not change with what is judged",
+}
 
 COMPONENTS: dict[str, Component] = {
     "dataset": Component(DATASETS, lambda name: dataset_arguments),

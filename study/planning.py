@@ -8,6 +8,7 @@ from study.components.datasets import LoadedData
 from study.components.datasets.splits import default_validation_size
 from study.components.routine import Routine
 from study.errors import StudyError
+from study.space import Scalar
 from study.spec import Arm, StudySpec
 from study.training import by_component, train
 from study.trial import Row, TrialConfig
@@ -40,8 +41,8 @@ def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) ->
     size = int(values.get("dataset.train_size") or images - validation)
     few = size if routine.batch_size == "full" else min(size, WARM_UP_STEPS * routine.batch_size)
     evaluated = min(WARM_UP_EVALUATIONS, images - few, few)
-    short = {"dataset.train_size": few, "dataset.validation_size": evaluated}
-    short |= {"training.epochs": 2, "training.evaluation_size": evaluated}
+    short: dict[str, Scalar] = {"dataset.train_size": few, "dataset.validation_size": evaluated}
+    short |= {"training.epochs": 2, "training.evaluation_size": evaluated, "dataset.selection": "random"}
     result = train(
         replace(config, hyperparameters={**values, **short}), data, threads=spec.resources.cpus_per_trial
     )

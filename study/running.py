@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from study.analysis.wording import counted, counted_are
 from study.check import worst_value
+from study.choosing import restricted
 from study.components.datasets import LoadedData, load_dataset
 from study.components.losses import chosen_loss
 from study.components.metrics import metric
@@ -144,11 +145,11 @@ def run_trials(
 
 
 def load_data(spec: StudySpec, data_dir: Path | None) -> LoadedData:
-    """The study's data set; it must be one, and it must have the images that the study asks for."""
+    """The study's data set, with the classes that it is about; it must be one."""
     names = {str(arm.held["dataset.name"]) for arm in spec.arms()}
     if len(names) > 1:
         raise DataError(f"{spec.name}: dataset.name: a study compares on one data set, not {sorted(names)}")
-    return load_dataset(names.pop(), data_dir)
+    return restricted(load_dataset(names.pop(), data_dir), spec.held)
 
 
 def worst_objective(spec: StudySpec, data: LoadedData) -> float:

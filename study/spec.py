@@ -282,7 +282,9 @@ def parse_scalar(text: str) -> Scalar:
 
 
 ARM_NAME = re.compile(r"[A-Za-z0-9._+-]{1,200}")
-SHORT = {"batch_norm": "bn", "train_size": "n"}
+SHORT = {"batch_norm": "bn", "train_size": "n", "label_noise": "noise"}
+# Hyperparameters whose values are names, too.
+SPEAKING = {"dataset.selection"}
 
 
 def arm_name(values: Mapping[str, Scalar]) -> str:
@@ -301,7 +303,7 @@ def arm_name(values: Mapping[str, Scalar]) -> str:
 def _arm_part(key: str, label: str, value: Scalar) -> str:
     if isinstance(value, bool):
         return label if value else ""
-    return str(value) if key.endswith(".name") else f"{label}{value}"
+    return str(value) if key.endswith(".name") or key in SPEAKING else f"{label}{value}"
 
 
 def _sha256(value: object) -> str:

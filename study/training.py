@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,10 +18,12 @@ from study.autopsy import Recorder, examine
 from study.averaging import EMA, Average
 from study.batches import divide, seeded
 from study.checkpoint import Checkpoints
-from study.components.activations import nonlinearity
+from study.choosing import restricted
+from study.components.activations import ACTIVATIONS, nonlinearity
 from study.components.augmentation import Augmentation
+from study.components.datasets import DATASETS
 from study.components.datasets.info import LoadedData
-from study.components.losses import chosen_loss
+from study.components.losses import LOSSES, chosen_loss
 from study.components.metrics import METRICS, of_task
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
@@ -30,6 +33,7 @@ from study.components.thresholds import Thresholds
 from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.divergence import Monitor
+from study.registry import Registry
 from study.seeding import derive_seed
 from study.space import Scalar
 from study.steps import (
@@ -70,6 +74,7 @@ def train(
     threads: int | None = None,
     autopsy: bool = True,
     checkpoints: Checkpoints | None = None,
+    shared: Path | None = None,
 ) -> TrialResult:
     """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
 
@@ -84,8 +89,9 @@ def train(
     """
     started = time.monotonic()
     place = pick_device(device)
+    data = restricted(data, config.hyperparameters)
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
-        trial = prepare(config, data, place)
+        trial = prepare(config, data, place, shared)
         curvature = initial_curvature(trial, config)
         saved = checkpoints.resume(trial) if checkpoints is not None else None
         curve: list[Row] = list(saved.curve) if saved else []
@@ -117,6 +123,7 @@ def train(
                 **environment(place, trial.precision),
                 "data": data.fingerprint,
                 "worst": worst_values(config, data),
+                **foreign_components(config),
                 **curvature,
             },
             autopsy=found,
@@ -130,12 +137,12 @@ def gradient_evaluations(trial: Trial, verdict: Verdict) -> int:
     return steps + trial.position.reevaluations
 
 
-def prepare(config: TrialConfig, data: LoadedData, device: torch.device) -> Trial:
+def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared: Path | None = None) -> Trial:
     """Put the trial together. Weights are drawn on the CPU, so they are the same on every device."""
     components = by_component(config.hyperparameters)
     routine = Routine(**components["training"])
     augmentation = Augmentation(**components.get("augmentation", {}))
-    training, parts = divide(config, routine, augmentation, data, device)
+    training, parts = divide(config, routine, augmentation, data, device, shared=shared)
     loss, arguments = chosen_loss(config.hyperparameters, data.task)
     levels = loss.levels(**arguments)
     model: nn.Module = build(
@@ -191,6 +198,15 @@ def average(optimizer: str, routine: Routine) -> Average | None:
     if own is not None:
         return Average(own)
     return Average(EMA, routine.ema) if routine.ema else None
+
+
+def foreign_components(config: TrialConfig) -> dict[str, Any]:
+    """The components that installed packages brought, each with its package and version; empty without."""
+    named = {key: (TABLES[key], str(value)) for key, value in config.hyperparameters.items() if key in TABLES}
+    named |= {f"metric {name}": (METRICS, name) for name in METRICS.names()}
+    found = {key: table.origin(name) for key, (table, name) in named.items()}
+    kept = {key: origin for key, origin in found.items() if origin}
+    return {"components": kept} if kept else {}
 
 
 def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
@@ -365,3 +381,13 @@ def check_evaluation(trial: Trial, epoch: int, evaluation: Mapping[str, float]) 
                 numbers={name: finite_or_none(value) for name, value in evaluation.items()},
             )
         )
+
+
+TABLES: dict[str, Registry[Any]] = {
+    "dataset.name": DATASETS,
+    "model.name": MODELS,
+    "activation.name": ACTIVATIONS,
+    "loss.name": LOSSES,
+    "optimizer.name": OPTIMIZERS,
+    "schedule.name": SCHEDULES,
+}

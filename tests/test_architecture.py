@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "study"
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("errors",),
+        ("installed",),
         ("registry", "seeding"),
         ("space", "claims"),
         ("trial", "leaves"),
@@ -29,7 +30,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("components", "record", "environment", "early_stopping", "bisection", "silence", "drafting"),
     ),
     (
-        ("symptoms",),
+        ("symptoms", "choosing"),
         ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),
         ("steps", "probe", "needs"),
         ("snapshot", "check"),

@@ -139,6 +139,39 @@ def test_a_line_names_the_place_it_is_given() -> None:
         check(spec_with(("width = 0.125", "width = 0.0")), "mine.toml (profile small)")
 
 
+@pytest.mark.parametrize(
+    ("key", "values"), [("dataset.classes", "[2, 3]"), ("dataset.validation_size", "[100, 200]")]
+)
+def test_what_trials_are_judged_on_is_held(key: str, values: str) -> None:
+    varied = changed((CLAIM, ""), ("train_size = 1000", "train_size = 100"), (LR, f"{LR}\n{key} = {values}"))
+    with pytest.raises(StudyFileError, match=rf"nuisance\.{key}: must be held: .*; put it under \[fixed\]"):
+        check(spec_of(varied))
+
+
+def test_selecting_all_images_is_no_selection() -> None:
+    whole = ("train_size = 1000 }", 'selection = "hard" }')
+    with pytest.raises(StudyFileError, match=r"fixed\.dataset\.selection: selects nothing where all images"):
+        check(spec_with(whole))
+
+
+def test_images_are_counted_in_the_classes_that_are_left() -> None:
+    with pytest.raises(StudyFileError, match="digits's training set of 2 classes: it has 287 images"):
+        check(spec_of(changed((CLAIM, "")), "fixed.dataset.classes=2"))
+
+
+def test_selections_and_noise_are_compared_by_name() -> None:
+    spec = spec_with(
+        (
+            "model.batch_norm = [true, false]",
+            'dataset.selection = ["hard", "random"]\ndataset.label_noise = [0.0, 0.2]',
+        ),
+        (f'[conditional."model.batch_norm=true"]\n{WIDER_LR}', ""),
+        (CLAIM, ""),
+    )
+    check(spec)
+    assert "elu+hard+noise0.2" in [arm.name for arm in spec.arms()]
+
+
 def test_no_data_is_needed() -> None:
     check(spec_of(changed((CLAIM, "")), "fixed.dataset.name=cifar10", "fixed.dataset.train_size=45000"))
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "init",
     "schema": "studies",
     "facts": "facts",
+    "components": "components",
     "plan": "plan",
     "run": "run",
     "trial": "trial",

@@ -52,9 +52,10 @@ def list_data_sets(data_dir: Path | None, as_json: bool) -> None:
     """
     from study.components.datasets import DATASETS
 
-    found = {name: info.locate(data_dir) for name, info in DATASETS.items()}
+    infos = {name: DATASETS[name] for name in DATASETS.names()}
+    found = {name: info.locate(data_dir) for name, info in infos.items()}
     if as_json:
-        click.echo(json.dumps([_facts(info, found[name]) for name, info in DATASETS.items()], indent=2))
+        click.echo(json.dumps([_facts(info, found[name]) for name, info in infos.items()], indent=2))
         return
     from rich import box
     from rich.console import Console
@@ -62,7 +63,7 @@ def list_data_sets(data_dir: Path | None, as_json: bool) -> None:
 
     table = Table("data set", "classes", "images", "shape", box=box.SIMPLE_HEAD)
     table.add_column("where", overflow="fold")
-    for name, info in DATASETS.items():
+    for name, info in infos.items():
         table.add_row(
             name,
             str(len(info.classes)),
@@ -81,17 +82,17 @@ def _facts(info: DatasetInfo, found: str | None) -> dict[str, object]:
 @data.command("fetch")
 @click.argument("name")
 @_data_dir
-@click.option("--mirror", metavar="URL", help="Another address of the archive; it is verified all the same.")
+@click.option("--mirror", metavar="URL", help="Another address of the files; they are verified all the same.")
 def fetch_data_set(name: str, data_dir: Path | None, mirror: str | None) -> None:
-    """Download the published archive of a data set.
+    """Download the published archive or files of a data set.
 
-    A download that was cut goes on where it stopped. The archive appears under its name only when its
-    checksum is right, and is read as it is: there is nothing to unpack.
+    A download that was cut goes on where it stopped. A file appears under its name only when its checksum
+    is right, and is read as it is: there is nothing to unpack.
 
     \b
     Examples:
       study data fetch cifar10
-      study data fetch cifar100 --data-dir ~/data
+      study data fetch fashion_mnist --data-dir ~/data
       study data fetch cifar10 --mirror http://localhost:8000/archives
     """
     from study.components.datasets import DATASETS
@@ -107,12 +108,13 @@ def fetch_data_set(name: str, data_dir: Path | None, mirror: str | None) -> None
 
 
 def _download(name: str, data_dir: Path | None, mirror: str | None) -> Path:
-    from study.components.datasets.fetching import ARCHIVES, BASE_URL, fetch
+    from study.components.datasets.fetching import PUBLICATIONS, fetch
 
-    archive, address = ARCHIVES[name], mirror or BASE_URL
-    click.echo(f"fetching {archive.name} from {address}", err=True)
+    published = PUBLICATIONS[name]
+    address, files = mirror or published.url, ", ".join(archive.name for archive in published.archives)
+    click.echo(f"fetching {files} from {address}", err=True)
     with _progress() as bar:
-        task = bar.add_task(archive.name, total=archive.size_bytes)
+        task = bar.add_task(name, total=published.size_bytes)
         return fetch(name, data_dir, base_url=address, progress=lambda done: bar.update(task, completed=done))
 
 

@@ -57,14 +57,14 @@ def full_names() -> tuple[str, ...]:
     return tuple(
         f"{split}_{short}"
         for split in SPLITS
-        for short, each in METRICS.items()
-        if not split.endswith("_clean") or "regression" in each.tasks
+        for short in METRICS.names()
+        if not split.endswith("_clean") or "regression" in METRICS[short].tasks
     )
 
 
 def of_task(task: Task) -> dict[str, Metric]:
-    """The metrics that mean something in a task."""
-    return {name: each for name, each in METRICS.items() if task in each.tasks}
+    """The metrics that mean something in a task, those of installed packages too."""
+    return {name: METRICS[name] for name in METRICS.names() if task in METRICS[name].tasks}
 
 
 def mean(values: Tensor) -> Tensor:

@@ -54,8 +54,8 @@ class TrialSource(Protocol):
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where checkpoints are kept: a folder that the driver made and every node sees, by its absolute
-    path; and how many seconds of training lie between two of one trial."""
+    """Where checkpoints are kept, and what trials find out for each other: a folder that the driver made and
+    every node sees, by its absolute path; and how many seconds of training lie between two of one trial."""
 
     folder: Path
     every_s: float
@@ -97,7 +97,7 @@ def attempt(
 
     say(rows=list(kept.load()), started=dict(place or {}))
     try:
-        result = train(trial, data, report=report, threads=threads, checkpoints=kept)
+        result = train(trial, data, report=report, threads=threads, checkpoints=kept, shared=keeping.folder)
     except MemoryError as error:
         result = failure(trial, "oom", error)
     except Exception as error:  # noqa: BLE001 -- whatever the trial raised is its result

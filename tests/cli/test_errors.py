@@ -61,6 +61,14 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         ('"digits"', '"digit"'),
         ("fixed.dataset.name: unknown data set 'digit'", "digits?"),
     ),
+    "an unknown selection": (
+        ("train_size = 1000", 'train_size = 1000, selection = "hardest"'),
+        ("fixed.dataset.selection", "'hard'", "'hardest'"),
+    ),
+    "an unknown class": (
+        ("train_size = 1000", 'train_size = 100, classes = "3+x"'),
+        ("fixed.dataset.classes", "no class is called 'x'", "join names by +"),
+    ),
     "an unknown model": (('"all_cnn_c"', '"all_cnn"'), ("fixed.model.name: unknown model", "all_cnn_c?")),
     "an unknown optimizer": (('"sgd"', '"sdg"'), ("fixed.optimizer.name: unknown optimizer 'sdg'", "sgd?")),
     "an unknown schedule": (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from study.components.datasets.fetching import ARCHIVES, Archive, download, fetch
+from study.components.datasets.fetching import PUBLICATIONS, Archive, download, fetch
 from study.errors import DataError, UnknownName
 
 CONTENT = bytes(range(256)) * 4096
@@ -222,9 +222,26 @@ def test_a_folder_that_may_not_be_written_is_one_line(site: Site, tmp_path: Path
 def test_fetch_asks_for_the_published_archive(site: Site, tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="broke off"):
         fetch(name, tmp_path, base_url=site.url)
-    assert site.asked == [(f"/kriz/{ARCHIVES[name].name}", "bytes=0-")]
+    assert site.asked == [(f"/kriz/{PUBLICATIONS[name].archives[0].name}", "bytes=0-")]
+
+
+def test_files_of_a_data_set_are_fetched_one_after_another_into_its_folder(
+    site: Site, tmp_path: Path
+) -> None:
+    first, second, *_ = PUBLICATIONS["fashion_mnist"].archives
+    folder = tmp_path / PUBLICATIONS["fashion_mnist"].folder
+    folder.mkdir()
+    (folder / first.name).write_bytes(b"mine")
+    with pytest.raises(DataError, match=f"{first.name}: it is there and is not the published archive"):
+        fetch("fashion_mnist", tmp_path, base_url=site.url)
+    (folder / first.name).unlink()
+    with pytest.raises(DataError, match=f"{first.name}: the download broke off"):
+        fetch("fashion_mnist", tmp_path, base_url=site.url)
+    assert site.asked == [(f"/kriz/{first.name}", "bytes=0-")]
+    assert [path.name for path in folder.iterdir()] == [f"{first.name}.part"]
+    assert second.name == "train-labels-idx1-ubyte.gz"
 
 
 def test_fetch_knows_no_archive_of_an_embedded_data_set(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="unknown archive 'digits'"):
+    with pytest.raises(UnknownName, match="unknown download 'digits'"):
         fetch("digits", tmp_path)

@@ -15,15 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from study.components.datasets.checking import (
-    check_balanced,
-    check_channels,
-    check_distinct,
-    check_labels,
-    check_photographs,
-    fingerprint,
-    image_digests,
-)
+from study.components.datasets.assembling import ReadSplit, Statistics, assemble
+from study.components.datasets.checking import check_labels
 from study.components.datasets.info import DatasetInfo, Images, Labels, LoadedData, refusal
 from study.components.datasets.sources import read_archive, read_folder, user_data_folder
 from study.components.datasets.unpickling import read_pickle
@@ -161,7 +154,7 @@ def load(name: str, data_dir: Path | None) -> LoadedData:
         {source.place(file): batches[file] for file in files}
         for files in (source.layout.train, source.layout.test)
     )
-    return _assemble(info, train, test, str(source.path))
+    return assemble(info, _split(train), _split(test), str(source.path), TEST_STATISTICS.get(name))
 
 
 def _missing(name: str, data_dir: Path | None) -> DataError:
@@ -206,31 +199,11 @@ def _check_names(found: list[str], classes: Sequence[str], place: str) -> None:
 # The arrays ------------------------------------------------------------------------------------------
 
 
-def _assemble(info: DatasetInfo, train: dict[str, Batch], test: dict[str, Batch], origin: str) -> LoadedData:
-    """The checked data set from its files (by place)."""
-    _check_sizes(info, train, test)
-    train_inputs, test_inputs = images_of(list(train.values())), images_of(list(test.values()))
-    train_digests, test_digests = image_digests(train_inputs), image_digests(test_inputs)
-    check_distinct(_by_file(train, train_digests) | _by_file(test, test_digests))
-    train_targets, test_targets = (
-        np.concatenate([batch.labels for batch in files.values()]) for files in (train, test)
-    )
-    for split, files, labels in (("training", train, train_targets), ("test", test, test_targets)):
-        check_balanced(labels, info.classes, {place: len(b.labels) for place, b in files.items()}, split)
-    _check_pixels(info, train_inputs, test_inputs, origin)
-    return LoadedData(
-        name=info.name,
-        classes=info.classes,
-        train_inputs=train_inputs,
-        train_targets=train_targets,
-        test_inputs=test_inputs,
-        test_targets=test_targets,
-        mean=info.mean,
-        std=info.std,
-        fingerprint=fingerprint(info.shape, (train_digests, train_targets), (test_digests, test_targets)),
-        part=(len(train_targets), len(test_targets)) != (info.train_examples, info.test_examples),
-        origin=origin,
-    )
+def _split(batches: dict[str, Batch]) -> ReadSplit:
+    """The images of some files (by place)."""
+    labels = np.concatenate([batch.labels for batch in batches.values()])
+    sizes = {place: len(batch.labels) for place, batch in batches.items()}
+    return ReadSplit(images_of(list(batches.values())), labels, sizes)
 
 
 def images_of(batches: list[Batch]) -> Images:
@@ -243,29 +216,6 @@ def images_of(batches: list[Batch]) -> Images:
             images[start : start + len(planes), :, channel] = planes[:, channel]
         start += len(planes)
     return images.reshape(-1, SIDE, SIDE, 3)
-
-
-def _by_file(files: dict[str, Batch], digests: list[bytes]) -> dict[str, list[bytes]]:
-    rest = iter(digests)
-    return {place: [next(rest) for _ in batch.labels] for place, batch in files.items()}
-
-
-def _check_sizes(info: DatasetInfo, train: dict[str, Batch], test: dict[str, Batch]) -> None:
-    for files, published in ((train, info.train_examples), (test, info.test_examples)):
-        most = published // len(files)
-        for place, batch in files.items():
-            if not 0 < len(batch.labels) <= most:
-                raise refusal(place, f"1 to {most} images, not {len(batch.labels)}")
-
-
-def _check_pixels(info: DatasetInfo, train: Images, test: Images, origin: str) -> None:
-    whole = len(train) == info.train_examples
-    check_photographs(train, origin, "training")
-    check_photographs(test, origin, "test")
-    check_channels(train, info.mean, info.std, exact=whole, place=origin, split="training")
-    known = TEST_STATISTICS.get(info.name) if len(test) == info.test_examples else None
-    mean, std = known or (info.mean, info.std)
-    check_channels(test, mean, std, exact=known is not None, place=origin, split="test")
 
 
 # Published facts -------------------------------------------------------------------------------------
@@ -366,6 +316,6 @@ CIFAR: dict[str, DatasetInfo] = {
 
 # Of the test set, where two published values agree: CIFAR-100's do not, so its test set is only checked
 # against the training set's, as a sample of this size.
-TEST_STATISTICS = {
+TEST_STATISTICS: dict[str, Statistics] = {
     "cifar10": ((0.49421428, 0.48513139, 0.45040909), (0.24665252, 0.24289226, 0.26159238)),
 }

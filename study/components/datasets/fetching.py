@@ -1,4 +1,4 @@
-"""Downloads a published archive: resumable, verified, and under its final name only when whole."""
+"""Downloads what is published: resumable, verified, and under its final name only when whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,7 +19,6 @@ from study.registry import Registry
 if TYPE_CHECKING:
     from requests import Response
 
-BASE_URL = "https://www.cs.toronto.edu/~kriz"
 CONNECT_TIMEOUT_S = 15
 READ_TIMEOUT_S = 60
 _CHUNK_BYTES = 2**18
@@ -36,20 +36,42 @@ class Archive:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Publication:
+    """Where a data set is published, its files, and the folder of the data folder that they are put in."""
+
+    url: str
+    archives: tuple[Archive, ...]
+    folder: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(archive.size_bytes for archive in self.archives)
+
+
 def fetch(
-    name: str, data_dir: Path | None, *, base_url: str = BASE_URL, progress: Progress | None = None
+    name: str, data_dir: Path | None, *, base_url: str | None = None, progress: Progress | None = None
 ) -> Path:
-    """The published archive of data set ``name`` in ``data_dir`` (None: the user's data folder).
+    """What data set ``name`` is read from, in ``data_dir`` (None: the user's data folder): its archive,
+    or the folder of its files.
 
     Downloads what is missing of it. ``progress`` is told the number of bytes that are there, as they
     come. DataError where the server, the network, the disk or the checksum refuses.
     """
-    return download(ARCHIVES[name], data_dir or user_data_folder(), base_url=base_url, progress=progress)
+    published = PUBLICATIONS[name]
+    folder, before = (data_dir or user_data_folder()) / published.folder, 0
+    for archive in published.archives:
+        tell = None if progress is None else partial(_tell, progress, before)
+        download(archive, folder, base_url=base_url or published.url, progress=tell)
+        before += archive.size_bytes
+    return folder if published.folder else folder / published.archives[0].name
 
 
-def download(
-    archive: Archive, folder: Path, *, base_url: str = BASE_URL, progress: Progress | None = None
-) -> Path:
+def _tell(progress: Progress, before: int, done: int) -> None:
+    progress(before + done)
+
+
+def download(archive: Archive, folder: Path, *, base_url: str, progress: Progress | None = None) -> Path:
     """``archive`` under ``folder``, from ``base_url``. See ``fetch``."""
     final, part = folder / archive.name, folder / f"{archive.name}.part"
     if final.exists():
@@ -153,16 +175,54 @@ def _mb(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB"
 
 
-ARCHIVES: Registry[Archive] = Registry(
-    "archive",
-    cifar10=Archive(
-        "cifar-10-python.tar.gz",
-        170_498_071,
-        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+# The authors of Fashion-MNIST publish the MD5 of each file (8d4fb7e6..., 25c81989..., bef4ecab...,
+# bb300cfd...); these are the SHA-256 of the same files, as libraries that fetch them have both.
+PUBLICATIONS: Registry[Publication] = Registry(
+    "download",
+    cifar10=Publication(
+        "https://www.cs.toronto.edu/~kriz",
+        (
+            Archive(
+                "cifar-10-python.tar.gz",
+                170_498_071,
+                "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            ),
+        ),
     ),
-    cifar100=Archive(
-        "cifar-100-python.tar.gz",
-        169_001_437,
-        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    cifar100=Publication(
+        "https://www.cs.toronto.edu/~kriz",
+        (
+            Archive(
+                "cifar-100-python.tar.gz",
+                169_001_437,
+                "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+            ),
+        ),
+    ),
+    fashion_mnist=Publication(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        (
+            Archive(
+                "train-images-idx3-ubyte.gz",
+                26_421_880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            Archive(
+                "train-labels-idx1-ubyte.gz",
+                29_515,
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            ),
+            Archive(
+                "t10k-images-idx3-ubyte.gz",
+                4_422_102,
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            ),
+            Archive(
+                "t10k-labels-idx1-ubyte.gz",
+                5_148,
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+        ),
+        folder="fashion-mnist",
     ),
 )
