@@ -61,7 +61,7 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         ('"digits"', '"digit"'),
         ("fixed.dataset.name: unknown data set 'digit'", "digits?"),
     ),
-    "an unknown model": (('"all_cnn_c"', '"all_cnn"'), ("fixed.model.name: unknown model", "all_cnn_c?")),
+    "an unknown model": (('"all_cnn_c"', '"all_cnn"'), ("fixed.model.name: unknown model", "all_cnn_c")),
     "an unknown optimizer": (('"sgd"', '"sdg"'), ("fixed.optimizer.name: unknown optimizer 'sdg'", "sgd?")),
     "an unknown schedule": (
         add("fixed", 'schedule.name = "cosin"'),
