@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("__init__",), ("components", "record", "environment", "early_stopping", "bisection", "silence")),
     (
         ("symptoms",),
-        ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),
+        ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "layerwise", "ledger"),
         ("steps", "probe", "needs"),
         ("snapshot", "check"),
         ("autopsy", "checkpoint"),

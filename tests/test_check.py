@@ -61,8 +61,8 @@ def test_every_optimizer_can_be_named(name: str) -> None:
     check(spec_with(('name = "sgd", momentum = 0.9', f'name = "{name}"'), *decay, *given))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_can_be_named(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if not model.vectors])
+def test_every_convolutional_model_can_be_named(name: str) -> None:
     check(spec_of(changed((CLAIM, "")), f'fixed.model.name="{name}"'))
 
 
@@ -212,3 +212,16 @@ def build(positional: int, *, rate: float, switch: bool = False, **rest: Scalar)
 def test_hyperparameters_are_the_keyword_only_parameters() -> None:
     assert set(argument_types(build)) == {"rate", "switch"}
     assert required_arguments(build) == {"rate"}
+
+
+LAYERWISE_CLAIM = CLAIM.replace("test_accuracy", "end_bias_shift")
+
+
+def test_a_claim_about_layers_is_right_where_every_replicate_measures_them() -> None:
+    check(spec_of(changed((CLAIM, LAYERWISE_CLAIM)), "fixed.training.layerwise=3"))
+
+
+@pytest.mark.parametrize("overrides", [[], ["fixed.training.layerwise=2"]])
+def test_a_claim_about_layers_that_are_not_measured_is_refused(overrides: list[str]) -> None:
+    with pytest.raises(StudyFileError, match=r"metric: needs training.layerwise to be at least .* 3"):
+        check(spec_of(changed((CLAIM, LAYERWISE_CLAIM)), *overrides))

@@ -71,4 +71,4 @@ class Classifier(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return functional.linear(x.float(), self.weight, self.bias)
+            return functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
