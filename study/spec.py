@@ -282,7 +282,14 @@ def parse_scalar(text: str) -> Scalar:
 
 
 ARM_NAME = re.compile(r"[A-Za-z0-9._+-]{1,200}")
-SHORT = {"batch_norm": "bn", "train_size": "n"}
+# Labels of arguments in arms' names; an empty one where the values speak for themselves.
+SHORT = {
+    "batch_norm": "bn",
+    "train_size": "n",
+    "bn_eval": "",
+    "evaluation_batch": "b",
+    "evaluation_order": "",
+}
 
 
 def arm_name(values: Mapping[str, Scalar]) -> str:
