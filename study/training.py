@@ -82,12 +82,11 @@ def train(
     Same config, data, machine and ``threads``: the same numbers to the last bit, but for times. The
     metrics are those after the last epoch (not the best one), on test in the confirm phase only; and what
     the layers do (study.layerwise), where that is measured. A training that blows up or dies ends at once,
-    with verdict ``diverged`` or ``stalled``. Gradient
-    evaluations are gradients of one batch: one a step, and what an optimizer asks for beyond it. With
-    ``autopsy``, the last steps of such a training are replayed to find what broke first. With
-    ``checkpoints`` it goes on from the last of them, to the same numbers, without reporting the epochs
-    before it again, and writes new ones. Raises StudyError where the parts do not fit together; any other
-    exception is a bug's and passes through.
+    with verdict ``diverged`` or ``stalled``. Gradient evaluations are gradients of one batch: one a step,
+    and what an optimizer asks for beyond it. With ``autopsy``, the last steps of such a training are replayed
+    to find what broke first. With ``checkpoints`` it goes on from the last of them, to the same numbers,
+    without reporting the epochs before it again, and writes new ones. Raises StudyError where the parts do
+    not fit together; any other exception is a bug's and passes through.
     """
     started = time.monotonic()
     place = pick_device(device)
