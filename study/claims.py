@@ -29,7 +29,7 @@ Judgement = Literal["reproduced", "contradicted", "undecided"]
 
 # A metric that no single trial has: the learning rate at which half of an arm's trainings blow up.
 STABLE_LR = "lr50"
-# What study.layerwise measures in a trial, where the study asks for it: smaller is nearer to the ideal.
+# What study.layerwise measures in a trial, where the study asks for it.
 LAYERWISE = tuple(
     f"{when}_{what}"
     for when in ("start", "end")

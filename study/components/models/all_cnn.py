@@ -110,32 +110,9 @@ def family(name: str, stages: tuple[Stage, Stage], reduction: Reduction) -> Mode
         Raises StudyError where the picture is too small.
         """
         check_size(name, shape, pad7)
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        if dropout:
-            layers["dropout0"] = nn.Dropout(0.2)
-        channels, number = shape[2], 0
-        for stage in (*(reduction(each, kernel) for each in stages), TAIL):
-            for part in stage:
-                if isinstance(part, Pool):
-                    layers[f"pool{number}"] = max_pool(part.kernel)
-                    continue
-                number += 1
-                own = scaled(width, part.channels)
-                padded = pad7 or part is not TAIL[0]
-                if padded and part.kernel % 2 == 0:
-                    layers[f"pad{number}"] = even_padding(part.kernel)
-                conv = convolution(channels, own, part, padded, bias=not batch_norm)
-                layers[f"conv{number}"] = he(conv, activation.gain, generator)
-                if batch_norm:
-                    layers[f"norm{number}"] = norm(own, bn_eval)
-                layers[f"act{number}"] = activation.layer(own)
-                channels = own * activation.factor
-            if dropout and stage is not TAIL:
-                layers[f"dropout{number}"] = nn.Dropout(0.5)
-        last = nn.Conv2d(channels, outputs, 1, device="meta")
-        layers[f"conv{number + 1}"] = he(last, 1.0, generator)
-        layers["average"] = GlobalAverage()
-        return nn.Sequential(layers)
+        recipe = Recipe(activation, generator, width, bn_eval if batch_norm else None, pad7)
+        plans = (*(reduction(stage, kernel) for stage in stages), TAIL)
+        return network(plans, shape[2], outputs, recipe, dropout)
 
     return Model(build, minimum_size)
 
@@ -150,12 +127,57 @@ def check_size(name: str, shape: Shape, pad7: bool) -> None:
         )
 
 
-# Padding is such that a stride of 1 keeps a picture's side, and 2 leaves half of it, rounded up.
+@dataclass(frozen=True)
+class Recipe:
+    """What a network's convolutions have in common; ``batch_norm`` is None where there is none."""
+
+    activation: Nonlinearity
+    generator: torch.Generator
+    width: float
+    batch_norm: BatchNormEvaluation | None
+    pad7: bool
 
 
-def convolution(inputs: int, outputs: int, part: Conv, padded: bool, bias: bool) -> nn.Conv2d:
+def network(plans: tuple[Plan, ...], channels: int, outputs: int, recipe: Recipe, dropout: bool) -> nn.Module:
+    """Layers are numbered by their convolutions: conv3 and act3, and dropout3 behind them."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if dropout:
+        layers["dropout0"] = nn.Dropout(0.2)
+    number = 0
+    for plan in plans:
+        for part in plan:
+            if isinstance(part, Pool):
+                layers[f"pool{number}"] = max_pool(part.kernel)
+                continue
+            number += 1
+            layers |= unit(number, channels, part, recipe)
+            channels = scaled(recipe.width, part.channels) * recipe.activation.factor
+        if dropout and plan is not TAIL:
+            layers[f"dropout{number}"] = nn.Dropout(0.5)
+    last = nn.Conv2d(channels, outputs, 1, device="meta")
+    layers[f"conv{number + 1}"] = he(last, 1.0, recipe.generator)
+    layers["average"] = GlobalAverage()
+    return nn.Sequential(layers)
+
+
+def unit(number: int, inputs: int, part: Conv, recipe: Recipe) -> OrderedDict[str, nn.Module]:
+    """A convolution with its padding, its batch norm and its activation."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = scaled(recipe.width, part.channels)
+    padded = recipe.pad7 or part is not TAIL[0]
+    if padded and part.kernel % 2 == 0:
+        layers[f"pad{number}"] = even_padding(part.kernel)
     padding = part.kernel // 2 if padded and part.kernel % 2 else 0
-    return nn.Conv2d(inputs, outputs, part.kernel, part.stride, padding, bias=bias, device="meta")
+    bias = recipe.batch_norm is None
+    conv = nn.Conv2d(inputs, channels, part.kernel, part.stride, padding, bias=bias, device="meta")
+    layers[f"conv{number}"] = he(conv, recipe.activation.gain, recipe.generator)
+    if recipe.batch_norm is not None:
+        layers[f"norm{number}"] = norm(channels, recipe.batch_norm)
+    layers[f"act{number}"] = recipe.activation.layer(channels)
+    return layers
+
+
+# Padding is such that a stride of 1 keeps a picture's side, and 2 leaves half of it, rounded up.
 
 
 def even_padding(kernel: int) -> nn.Module:
