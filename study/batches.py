@@ -77,13 +77,20 @@ def resident(
 
 @dataclass(frozen=True)
 class Part:
-    """Examples to evaluate: those of ``source`` at ``index``."""
+    """Examples to evaluate: those of ``source`` at ``index``, ``batch_size`` at once if that is given."""
 
     source: Examples
     index: Tensor
+    batch_size: int | None = None
+
+    def _pieces(self) -> Sequence[Tensor]:
+        if self.batch_size is None:
+            pieces: tuple[Tensor, ...] = self.index.split(EVALUATION_BATCH[self.index.device.type])
+            return pieces
+        return [self.index[start:end] for start, end in cuts(len(self.index), self.batch_size)]
 
     def __iter__(self) -> Iterator[Batch]:
-        for index in self.index.split(EVALUATION_BATCH[self.index.device.type]):
+        for index in self._pieces():
             yield self.source.batch(index)
 
     @property
@@ -186,25 +193,37 @@ def divide(
     source = resident(data.train_inputs, data.train_targets, data, device)
     trained = replace(source, targets=torch.tensor(training_targets(config, data)).to(device))
     fixed = torch.randperm(len(training), generator=seeded(config.split_seed, "train_eval"))
+    batch = routine.evaluation_batch
+    validation = torch.tensor(indices.validation, device=device)
     parts = {
-        "train_eval": Part(trained, training[fixed[: routine.evaluation_size].to(device)]),
-        **judged("val", source, torch.tensor(indices.validation, device=device), data.train_clean),
+        "train_eval": Part(trained, training[fixed[: routine.evaluation_size].to(device)], batch),
+        **judged("val", source, ordered(validation, source, routine), data.train_clean, batch),
     }
     if config.phase == "confirm":
         test = resident(data.test_inputs, data.test_targets, data, device)
-        everything = torch.arange(len(data.test_targets), device=device)
-        parts |= judged("test", test, everything, data.test_clean)
+        everything = ordered(torch.arange(len(data.test_targets), device=device), test, routine)
+        parts |= judged("test", test, everything, data.test_clean, batch)
     order, moves = seeded(config.seed, "order"), seeded(config.seed, "augmentation")
     batch_size = len(training) if routine.batch_size == "full" else routine.batch_size
     return TrainingPart(trained, training, batch_size, augmentation, order, moves), parts
 
 
-def judged(name: str, source: Examples, index: Tensor, clean: Numbers | None) -> dict[str, Part]:
+def judged(
+    name: str, source: Examples, index: Tensor, clean: Numbers | None, batch: int | None
+) -> dict[str, Part]:
     """The part ``name`` and, where its targets are known without noise too, that with these."""
-    parts = {name: Part(source, index)}
+    parts = {name: Part(source, index, batch)}
     if clean is not None:
-        parts[f"{name}_clean"] = Part(replace(source, targets=torch.tensor(clean).to(index.device)), index)
+        known = replace(source, targets=torch.tensor(clean).to(index.device))
+        parts[f"{name}_clean"] = Part(known, index, batch)
     return parts
+
+
+def ordered(index: Tensor, source: Examples, routine: Routine) -> Tensor:
+    """The examples in the order in which they are evaluated."""
+    if routine.evaluation_order == "stored":
+        return index
+    return index[source.targets[index].argsort(stable=True)]
 
 
 def seeded(seed: int, purpose: str) -> torch.Generator:

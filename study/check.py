@@ -14,7 +14,7 @@ from annotated_types import Ge, Interval
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 
-from study.claims import HAPPENINGS, SHARE, STABLE_LR, STRICT, Claim, Trend
+from study.claims import HAPPENINGS, LAYERWISE, SHARE, STABLE_LR, STRICT, Claim, Trend
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
@@ -139,6 +139,9 @@ def _check_claims(spec: StudySpec) -> None:
         if claim.metric == SHARE:
             _check_share_claim(claim, f"claims[{index}]")
             continue
+        if claim.metric in LAYERWISE:
+            _check_layerwise_claim(spec, claim, key)
+            continue
         if claim.metric not in full_names():
             unknown = f"unknown metric {shorten(claim.metric)}"
             raise StudyFileError(key, unknown, None, nearest(claim.metric, full_names()))
@@ -206,12 +209,25 @@ def _check_share_claim(claim: Claim, key: str) -> None:
             claim.kind,
             'e.g. proportion = { of = "diverged", ... }',
         )
-    if claim.proportion.of not in HAPPENINGS:
+    for name, happening in (("of", claim.proportion.of), ("among", claim.proportion.among)):
+        if happening is not None and happening not in HAPPENINGS:
+            raise StudyFileError(
+                f"{key}.proportion.{name}",
+                f"nothing that happens in a trial is called {shorten(happening)}",
+                None,
+                nearest(happening, HAPPENINGS),
+            )
+
+
+def _check_layerwise_claim(spec: StudySpec, claim: Claim, key: str) -> None:
+    """A claim about what layers do, which has to be measured in every replicate."""
+    measured = spec.held.get("training.layerwise", 0)
+    if not isinstance(measured, int) or measured < spec.search.replicates:
         raise StudyFileError(
-            f"{key}.proportion.of",
-            f"nothing that happens in a trial is called {shorten(claim.proportion.of)}",
-            None,
-            nearest(claim.proportion.of, HAPPENINGS),
+            key,
+            f"needs training.layerwise to be at least search.replicates = {spec.search.replicates}",
+            claim.metric,
+            f"set fixed.training.layerwise = {spec.search.replicates}",
         )
 
 

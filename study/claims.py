@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 # Arms' names stand in trials' names, which stand in tables, reports and addresses. The pattern is
@@ -22,6 +29,12 @@ Judgement = Literal["reproduced", "contradicted", "undecided"]
 
 # A metric that no single trial has: the learning rate at which half of an arm's trainings blow up.
 STABLE_LR = "lr50"
+# What study.layerwise measures in a trial, where the study asks for it.
+LAYERWISE = tuple(
+    f"{when}_{what}"
+    for when in ("start", "end")
+    for what in ("gradient_ratio", "gradient_imbalance", "bias_shift", "noise_response")
+)
 # Another: what share of the trials something happens in.
 SHARE = "trials"
 # What may happen in a trial: how it ends (study.trial.Verdict's status or kind), or an event on its way.
@@ -30,6 +43,8 @@ HAPPENINGS = (
     *("nonfinite_loss", "nonfinite_gradient", "nonfinite_parameter", "nonfinite_buffer"),
     *("nonfinite_evaluation", "explosion", "no_return", "dead"),
     *("spikes", "recovered", "lingering", "evaluation_alone"),
+    # Where the first number that was not finite came up, by the autopsy.
+    *("broke_in_loss", "broke_in_layers"),
 )
 
 
@@ -78,10 +93,18 @@ class Trend(BaseModel):
 
 
 class Proportion(Bounds):
-    """A share of the trials, such as that of NaNs that start in the softmax."""
+    """A share of the trials, such as that of NaNs that start in the softmax; with ``among``, of those
+    trials in which that happened."""
 
     of: str
+    among: str | None = None
     arms: Annotated[list[ArmName], Field(max_length=MAX_ARMS)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``among`` where there is none, so that older claims keep their criterion."""
+        table: dict[str, Any] = serialize(self)
+        return {key: value for key, value in table.items() if key != "among" or value is not None}
 
 
 class Claim(BaseModel):

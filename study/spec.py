@@ -282,9 +282,16 @@ def parse_scalar(text: str) -> Scalar:
 
 
 ARM_NAME = re.compile(r"[A-Za-z0-9._+-]{1,200}")
-SHORT = {"batch_norm": "bn", "train_size": "n", "label_noise": "noise"}
-# Hyperparameters whose values are names, too.
-SPEAKING = {"dataset.selection"}
+# Labels of arguments in arms' names; an empty one where the values speak for themselves.
+SHORT = {
+    "batch_norm": "bn",
+    "train_size": "n",
+    "label_noise": "noise",
+    "selection": "",
+    "bn_eval": "",
+    "evaluation_batch": "b",
+    "evaluation_order": "",
+}
 
 
 def arm_name(values: Mapping[str, Scalar]) -> str:
@@ -303,7 +310,7 @@ def arm_name(values: Mapping[str, Scalar]) -> str:
 def _arm_part(key: str, label: str, value: Scalar) -> str:
     if isinstance(value, bool):
         return label if value else ""
-    return str(value) if key.endswith(".name") or key in SPEAKING else f"{label}{value}"
+    return str(value) if key.endswith(".name") else f"{label}{value}"
 
 
 def _sha256(value: object) -> str:

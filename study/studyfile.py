@@ -270,6 +270,7 @@ def rule(message: str) -> str:
     """Pydantic's wording as ours: "Input should be greater than 0" to "must be above 0"."""
     text = re.sub(r"^(Input|String|Value|List) should", "must", message)
     for theirs, ours in (
+        ("^Value error, ", ""),
         (r"must match pattern '.*200.*'", "must be 1 to 200 letters, digits and ._+-"),
         (r"( items?) after validation, not \d+$", r"\1"),
         ("a valid list", "a list"),

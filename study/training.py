@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from study import layerwise
 from study.autopsy import Recorder, examine
 from study.averaging import EMA, Average
 from study.batches import divide, seeded
@@ -29,10 +30,12 @@ from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
+from study.components.sizes import parameter_count
 from study.components.thresholds import Thresholds
 from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.divergence import Monitor
+from study.layerwise import Layers
 from study.registry import Registry
 from study.seeding import derive_seed
 from study.space import Scalar
@@ -55,6 +58,9 @@ CURVATURE_EXAMPLES = 128
 # A regression's answers that differ by less than this share of the targets' deviation explain less than
 # 1e-4 of their variance.
 ALIKE = 0.01
+
+# In float64, forth and back once.
+LAYERWISE_EXAMPLES = 128
 
 
 class Diverged(Exception):
@@ -79,13 +85,13 @@ def train(
     """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
 
     Same config, data, machine and ``threads``: the same numbers to the last bit, but for times. The
-    metrics are those after the last epoch (not the best one); on test in the confirm phase only. A
-    training that blows up or dies ends at once, with verdict ``diverged`` or ``stalled``. Gradient
-    evaluations are gradients of one batch: one a step, and what an optimizer asks for beyond it. With
-    ``autopsy``, the last steps of such a training are replayed to find what broke first. With
-    ``checkpoints`` it goes on from the last of them, to the same numbers, without reporting the epochs
-    before it again, and writes new ones. Raises StudyError where the parts do not fit together; any other
-    exception is a bug's and passes through.
+    metrics are those after the last epoch (not the best one), on test in the confirm phase only; and what
+    the layers do (study.layerwise), where that is measured. A training that blows up or dies ends at once,
+    with verdict ``diverged`` or ``stalled``. Gradient evaluations are gradients of one batch: one a step,
+    and what an optimizer asks for beyond it. With ``autopsy``, the last steps of such a training are replayed
+    to find what broke first. With ``checkpoints`` it goes on from the last of them, to the same numbers,
+    without reporting the epochs before it again, and writes new ones. Raises StudyError where the parts do
+    not fit together; any other exception is a bug's and passes through.
     """
     started = time.monotonic()
     place = pick_device(device)
@@ -93,6 +99,7 @@ def train(
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
         trial = prepare(config, data, place, shared)
         curvature = initial_curvature(trial, config)
+        layers = {"start": measured_layers(trial, config, "start")}
         saved = checkpoints.resume(trial) if checkpoints is not None else None
         curve: list[Row] = list(saved.curve) if saved else []
         started -= saved.seconds if saved else 0.0
@@ -107,6 +114,7 @@ def train(
                 if report is not None:
                     report(row)
             metrics = final_metrics(trial, curve[-1])
+            layers["end"] = measured_layers(trial, config, "end")
         except Diverged as end:
             verdict = end.verdict
         spent, events = gradient_evaluations(trial, verdict), trial.monitor.events
@@ -116,7 +124,7 @@ def train(
             config,
             verdict,
             tuple(curve),
-            metrics,
+            metrics | layer_metrics(layers),
             seconds=time.monotonic() - started,
             gradient_evaluations=spent,
             environment={
@@ -124,7 +132,9 @@ def train(
                 "data": data.fingerprint,
                 "worst": worst_values(config, data),
                 **foreign_components(config),
+                "parameters": parameter_count(trial.model),
                 **curvature,
+                **layers_by_name(layers),
             },
             autopsy=found,
             events=events,
@@ -225,6 +235,33 @@ def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
         loss = trial.loss(model(inputs), targets).mean()
         found = largest_eigenvalue(loss, tuple(model.parameters()), seeded(config.seed, "curvature"))
     return {"curvature": {"largest_eigenvalue": finite_or_none(found), "examples": len(index)}}
+
+
+def measured_layers(trial: Trial, config: TrialConfig, when: str) -> Layers | None:
+    """What the layers do now (study.layerwise), over the first LAYERWISE_EXAMPLES of the evaluated training
+    examples; None where the study does not ask for it. The training stays what it is."""
+    if config.index >= int(config.hyperparameters.get("training.layerwise", 0)):
+        return None
+    part = trial.parts["train_eval"]
+    index = part.index[:LAYERWISE_EXAMPLES]
+    generator = seeded(config.seed, f"layers at the {when}")
+    with torch.random.fork_rng([trial.device] if trial.device.type == "cuda" else []):
+        return layerwise.measure(trial.model, *part.source.batch(index), trial.loss, generator)
+
+
+def layers_by_name(layers: Mapping[str, Layers | None]) -> dict[str, Any]:
+    found = {when: each.to_json() for when, each in layers.items() if each is not None}
+    return {"layers": found} if found else {}
+
+
+def layer_metrics(layers: Mapping[str, Layers | None]) -> dict[str, float]:
+    """``start_bias_shift`` and the like."""
+    return {
+        f"{when}_{name}": value
+        for when, each in layers.items()
+        if each is not None
+        for name, value in each.summary().items()
+    }
 
 
 def by_component(hyperparameters: Mapping[str, Scalar]) -> dict[str, dict[str, Any]]:

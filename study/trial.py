@@ -72,8 +72,9 @@ class TrialResult:
     """What came of a trial.
 
     ``curve`` has one row an epoch. ``metrics`` are the final ones: ``val_*`` always, ``test_*`` in
-    the confirm phase only; losses in nats an example, accuracies as fractions; empty where the
-    trial did not finish. ``events`` are what happened and was no reason to stop, each with its ``kind``
+    the confirm phase only; losses in nats an example, accuracies as fractions; none of them where
+    the trial did not finish. Beside them, where it is measured, ``start_*`` and ``end_*``: what the layers
+    do (study.layerwise). ``events`` are what happened and was no reason to stop, each with its ``kind``
     and ``step``: a spike of the loss as ``recovered``, ``lingering`` or, where the trial ended under it,
     ``spike``; ``evaluation_alone``; last, ``omitted`` counts by kind what came after the first 200.
     ``environment`` says where and how it ran (device, precision, threads, versions).

@@ -171,12 +171,19 @@ def test_steps_are_the_batches_of_an_epoch() -> None:
 # -- parts
 
 
+ROUTINE = Routine(epochs=1, evaluation_size=50)
+
+
 def divided(
-    phase: Literal["tune", "confirm"] = "tune", seed: int = 1, split_seed: int = 2, **sizes: int
+    phase: Literal["tune", "confirm"] = "tune",
+    seed: int = 1,
+    split_seed: int = 2,
+    routine: Routine = ROUTINE,
+    **sizes: int,
 ) -> tuple[TrainingPart, dict[str, Part]]:
     hyperparameters = {f"dataset.{name}": value for name, value in sizes.items()}
     config = TrialConfig("study", "arm", phase, 0, hyperparameters, seed, split_seed)
-    return divide(config, Routine(epochs=1, evaluation_size=50), Augmentation(), DIGITS, CPU)
+    return divide(config, routine, Augmentation(), DIGITS, CPU)
 
 
 def test_test_examples_are_there_in_the_confirm_phase_alone() -> None:
@@ -231,3 +238,21 @@ def test_validation_images_are_normalised_with_the_published_statistics() -> Non
     )
     assert images.min() == 0
     assert images.max() == pytest.approx(1, abs=1e-6)
+
+
+def test_evaluated_examples_come_in_the_batches_asked_for() -> None:
+    routine = Routine(1, evaluation_size=101, evaluation_batch=50)
+    _, parts = divided(routine=routine)
+    assert [len(labels) for _, labels in parts["train_eval"]] == [50, 51]
+
+
+ORDERS: tuple[Literal["stored", "by_class"], ...] = ("stored", "by_class")
+
+
+def test_by_class_sorts_what_is_judged_and_not_what_is_trained_on() -> None:
+    stored, sorted_ = (divided("confirm", routine=Routine(1, evaluation_order=order))[1] for order in ORDERS)
+    for name in ("val", "test"):
+        labels = torch.cat([labels for _, labels in sorted_[name]])
+        assert bool((labels.diff() >= 0).all())
+        assert sorted(sorted_[name].index.tolist()) == sorted(stored[name].index.tolist())
+    assert torch.equal(sorted_["train_eval"].index, stored["train_eval"].index)

@@ -11,6 +11,7 @@ from study.check import MAX_COMBINATIONS, argument_types, check, required_argume
 from study.components.activations import ACTIVATIONS
 from study.components.datasets import DATASETS
 from study.components.metrics import METRICS
+from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, Need
 from study.components.schedules import SCHEDULES
 from study.errors import StudyFileError
@@ -58,6 +59,18 @@ def test_every_optimizer_can_be_named(name: str) -> None:
     given = [change for need in OPTIMIZERS[name].needs for change in GIVEN.get(need, ())]
     decay = [] if "weight_decay" in argument_types(OPTIMIZERS[name].build) else [(DECAY, "")]
     check(spec_with(('name = "sgd", momentum = 0.9', f'name = "{name}"'), *decay, *given))
+
+
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if not model.vectors])
+def test_every_convolutional_model_can_be_named(name: str) -> None:
+    check(spec_of(changed((CLAIM, "")), f'fixed.model.name="{name}"'))
+
+
+@pytest.mark.parametrize("depth", ["21", "[8, 21]"])
+def test_a_depth_that_no_residual_network_has_is_refused(depth: str) -> None:
+    section = "scientific" if "[" in depth else "fixed"
+    with pytest.raises(StudyFileError, match=r"model.depth: must be 6n \+ 2, such as 8, 14, 20.* 21"):
+        check(spec_of(changed((CLAIM, "")), 'fixed.model.name="resnet"', f"{section}.model.depth={depth}"))
 
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("grid", "bisect")])
@@ -232,3 +245,16 @@ def build(positional: int, *, rate: float, switch: bool = False, **rest: Scalar)
 def test_hyperparameters_are_the_keyword_only_parameters() -> None:
     assert set(argument_types(build)) == {"rate", "switch"}
     assert required_arguments(build) == {"rate"}
+
+
+LAYERWISE_CLAIM = CLAIM.replace("test_accuracy", "end_bias_shift")
+
+
+def test_a_claim_about_layers_is_right_where_every_replicate_measures_them() -> None:
+    check(spec_of(changed((CLAIM, LAYERWISE_CLAIM)), "fixed.training.layerwise=3"))
+
+
+@pytest.mark.parametrize("overrides", [[], ["fixed.training.layerwise=2"]])
+def test_a_claim_about_layers_that_are_not_measured_is_refused(overrides: list[str]) -> None:
+    with pytest.raises(StudyFileError, match=r"metric: needs training.layerwise to be at least .* 3"):
+        check(spec_of(changed((CLAIM, LAYERWISE_CLAIM)), *overrides))

@@ -59,3 +59,18 @@ def test_another_claim_is_shown_by_its_text() -> None:
 def test_bounds_that_say_nothing_sensible_are_refused(bounds: dict[str, float], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Claim.model_validate({**BASE, "value": {"arm": "relu", **bounds}})
+
+
+def test_a_proportion_among_all_is_written_as_it_was_before_there_was_among() -> None:
+    body = {"proportion": {"of": "recovered", "at_least": 0.5}}
+    assert Claim.model_validate({**BASE, **body}).model_dump(mode="json")["proportion"] == {
+        "equals": None,
+        "within": None,
+        "at_least": 0.5,
+        "at_most": None,
+        "of": "recovered",
+        "arms": None,
+    }
+    body["proportion"]["among"] = "diverged"
+    claim = Claim.model_validate({**BASE, **body})
+    assert claim.model_dump(mode="json")["proportion"]["among"] == "diverged"

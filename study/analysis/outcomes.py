@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from study.claims import LAYERWISE
 from study.spec import StudySpec
 from study.trial import Phase, Status, TrialResult
 
@@ -78,7 +79,9 @@ def quantity(metric: str) -> str:
 
 def _replicate(result: TrialResult, results: Results, metric: str) -> Replicate:
     status = result.verdict.status
-    own = None if status == "diverged" else finite(result.metrics.get(metric))
+    # What was measured at the start holds, however the training ended.
+    counts = status != "diverged" or metric in LAYERWISE
+    own = finite(result.metrics.get(metric)) if counts else None
     if own is not None or status == "ok":
         return Replicate(result.config.index, status, own, penalised=False)
     return Replicate(result.config.index, status, chance(result, results, metric), penalised=True)

@@ -16,8 +16,9 @@ def judge_share(claim: Claim, spec: StudySpec, results: Results) -> tuple[Judgem
     """The verdict on a claim about a share of the trials, why, and the estimate it rests on.
 
     Counted are the trials of the claimed arms (all, where it names none) in both phases, those that failed
-    left out; the interval is Wilson's, at 95 %. *Reproduced* where it lies within the claimed bounds,
-    *contradicted* where it lies outside, and else *undecided*. Judged once, when all of them have ended.
+    left out, and with ``among`` those alone in which that happened; the interval is Wilson's, at 95 %.
+    *Reproduced* where it lies within the claimed bounds, *contradicted* where it lies outside, and else
+    *undecided*. Judged once, when all of them have ended.
     """
     assert claim.proportion is not None
     running = [arm.name for arm in spec.arms()]
@@ -34,15 +35,30 @@ def judge_share(claim: Claim, spec: StudySpec, results: Results) -> tuple[Judgem
             f"The study is unfinished: {tuned} of {counted(asked, 'tuning trial')} ended",
             None,
         )
+    among = claim.proportion.among
     counting = [each for each in mine if each.verdict.status != "failed"]
     if not counting:
         return "undecided", "No trial has a verdict", None
+    counting = [each for each in counting if among is None or happened(among, each)]
+    if not counting:
+        return "undecided", f"Nothing to count: {among} in none of {counted(len(mine), 'trial')}", None
     count = sum(happened(claim.proportion.of, each) for each in counting)
     estimate = Estimate(count / len(counting), *wilson(count, len(counting)))
-    what = f"{claim.proportion.of} in {count} of {counted(len(counting), 'trial')}: {interval_text(estimate)}"
+    noun = "trial" if among is None else f"{among} trial"
+    what = f"{claim.proportion.of} in {count} of {counted(len(counting), noun)}: {interval_text(estimate)}"
     return within(estimate, claim.proportion), what, estimate
 
 
 def happened(what: str, trial: TrialResult) -> bool:
-    """Whether a trial ended so (by its verdict's status or kind), or had such an event on its way."""
-    return what in (trial.verdict.status, trial.verdict.kind) or trial.count(what) > 0
+    """Whether a trial ended so (by its verdict's status or kind), broke there first, or had such an event
+    on its way."""
+    return what in (trial.verdict.status, trial.verdict.kind, origin(trial)) or trial.count(what) > 0
+
+
+def origin(trial: TrialResult) -> str | None:
+    """Where the first number that was not finite came up, in the loss or in a layer; None where none did,
+    or the autopsy could not tell."""
+    broken = [first for first in (trial.autopsy or {}).get("firsts", ()) if first["stage"] != "grown"]
+    if not broken:
+        return None
+    return "broke_in_loss" if broken[0]["layer"] == "loss" else "broke_in_layers"

@@ -86,10 +86,11 @@ def duration(seconds: float) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """``test_accuracy`` to ``test accuracy``, ``val_loss`` to ``validation loss``."""
+    """``test_accuracy`` to ``test accuracy``, ``val_loss`` to ``validation loss``, ``end_bias_shift`` to
+    ``end bias shift``."""
     what = quantity(metric)
     split = metric.removesuffix(what).rstrip("_")
-    return one_line(f"{SPLIT_NAMES.get(split, split)} {what.replace('_', ' ')}")
+    return one_line(f"{SPLIT_NAMES.get(split, split)} {what.replace('_', ' ')}".lstrip())
 
 
 def metric_with_unit(metric: str) -> str:

@@ -67,6 +67,21 @@ def cross_entropy() -> PerExample:
     return nn.CrossEntropyLoss(reduction="none")
 
 
+def naive_cross_entropy() -> PerExample:
+    """The same as the textbook writes it, exp and division and log one after another in float32. Broken:
+    exp overflows above 88.7, so that a logit of 89 makes Inf / Inf = NaN, and log 0 = -Inf where the
+    label's logit lies 104 below another. It is here to be compared with ``cross_entropy``, which subtracts
+    the largest logit first and is finite for every finite logit.
+    """
+
+    def losses(logits: Tensor, labels: Tensor) -> Tensor:
+        exponentials = logits.exp()
+        shares = exponentials / exponentials.sum(dim=1, keepdim=True)
+        return -shares.gather(1, labels.unsqueeze(1)).squeeze(1).log()
+
+    return losses
+
+
 # -- regression: of the residual e = target - output
 
 
@@ -96,6 +111,7 @@ DEFAULT_LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regressio
 LOSSES: Registry[Loss] = Registry(
     "loss",
     cross_entropy=Loss("classification", cross_entropy, best_constant=entropy),
+    naive_cross_entropy=Loss("classification", naive_cross_entropy, best_constant=entropy),
     mse=Loss("regression", mse, best_constant=variance),
     mae=Loss("regression", mean_absolute, best_constant=mean_deviation),
 )

@@ -18,6 +18,11 @@ class Routine:
     ``curvature`` is in how many of an arm's first trials the loss's curvature is measured at the start.
     ``ema`` is the decay of an exponential moving average of the weights on which the trial is evaluated
     (study.averaging); 0 evaluates the weights themselves.
+    ``layerwise`` is in how many of an arm's first trials and replicates it is measured, at the start and
+    at the end, what each layer does (study.layerwise).
+    ``evaluation_batch`` is how many examples are evaluated at once, where that is to be held: it matters
+    where batch norm goes by the batch. ``evaluation_order`` is that of the validation and test examples:
+    as they are stored, or by class.
     """
 
     epochs: Annotated[int, Ge(1)]
@@ -26,3 +31,6 @@ class Routine:
     evaluation_size: Annotated[int, Ge(1)] = 2000
     curvature: Annotated[int, Ge(0)] = 0
     ema: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    layerwise: Annotated[int, Ge(0)] = 0
+    evaluation_batch: Annotated[int, Ge(2)] | None = None
+    evaluation_order: Literal["stored", "by_class"] = "stored"

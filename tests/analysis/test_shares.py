@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from study.analysis.shares import happened, judge_share
+from study.analysis.shares import happened, judge_share, origin
 from study.analysis.verdicts import judge
 from study.check import check
 from study.claims import HAPPENINGS, Claim
@@ -17,8 +17,9 @@ from study.trial import Status, TrialResult
 from tests.analysis.planted import by_id, diverged, finished, planted_spec, trial
 
 
-def share(of: str, arms: list[str] | None = None, **bounds: float) -> Claim:
-    claim = {"source": "L31", "metric": "trials", "proportion": {"of": of, "arms": arms, **bounds}}
+def share(of: str, arms: list[str] | None = None, among: str | None = None, **bounds: float) -> Claim:
+    proportion = {"of": of, "arms": arms, "among": among, **bounds}
+    claim = {"source": "L31", "metric": "trials", "proportion": proportion}
     return Claim.model_validate(claim)
 
 
@@ -97,6 +98,57 @@ def test_what_did_not_happen_is_not_counted(status: Status) -> None:
     assert not happened("spikes", trial("relu", "tune", 0, status=status))
 
 
+# -- where a training broke
+
+
+def broken(index: int, *firsts: tuple[str, str]) -> TrialResult:
+    """A diverged trial of relu whose autopsy found these stages and layers, in this order."""
+    found = [{"stage": stage, "layer": layer} for stage, layer in firsts]
+    return dataclasses.replace(diverged("relu", "tune", index), autopsy={"firsts": found})
+
+
+@pytest.mark.parametrize(
+    ("firsts", "place"),
+    [
+        ([("activation", "loss"), ("gradient", "loss")], "broke_in_loss"),
+        ([("grown", "conv9"), ("activation", "loss")], "broke_in_loss"),
+        ([("activation", "conv3"), ("activation", "loss")], "broke_in_layers"),
+        ([("gradient", "conv9")], "broke_in_layers"),
+        ([("grown", "conv9")], None),
+        ([], None),
+    ],
+)
+def test_a_training_broke_where_the_first_number_was_not_finite(
+    firsts: list[tuple[str, str]], place: str | None
+) -> None:
+    assert origin(broken(0, *firsts)) == place
+    for what in ("broke_in_loss", "broke_in_layers"):
+        assert happened(what, broken(0, *firsts)) == (what == place)
+
+
+def test_a_trial_without_an_autopsy_broke_nowhere() -> None:
+    assert origin(finished("relu", "tune", 0, 0.5)) is None
+
+
+def test_a_share_may_be_among_the_trials_that_something_happened_in() -> None:
+    loss, layer = ("activation", "loss"), ("activation", "conv3")
+    blown = [broken(index, loss if index < 9 else layer) for index in range(10)]
+    fine = [finished("relu", "tune", index, 0.5) for index in range(10, 20)]
+    claimed = share("broke_in_loss", among="diverged", at_least=0.5)
+    verdict, reason, estimate = judge_share(claimed, a_study("relu"), by_id(blown, fine))
+    assert verdict == "reproduced"
+    assert reason.startswith("broke_in_loss in 9 of 10 diverged trials: 0.9")
+    assert estimate is not None
+    assert estimate.value == 0.9
+
+
+def test_among_nothing_nothing_is_decided() -> None:
+    fine = [finished("relu", "tune", index, 0.5) for index in range(20)]
+    claimed = share("broke_in_loss", among="diverged", at_least=0.5)
+    verdict, reason, _ = judge_share(claimed, a_study("relu"), by_id(fine))
+    assert (verdict, reason) == ("undecided", "Nothing to count: diverged in none of 20 trials")
+
+
 # -- what a study file may claim
 
 
@@ -118,6 +170,8 @@ def test_whatever_happens_in_trials_can_be_claimed(what: str) -> None:
 def test_a_typo_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(StudyFileError, match="did you mean recovered"):
         checked({"proportion": {"of": "recoverd", "at_least": 0.1}})
+    with pytest.raises(StudyFileError, match=r"among: nothing that happens .* did you mean diverged"):
+        checked({"proportion": {"of": "recovered", "among": "divergd", "at_least": 0.1}})
 
 
 def test_the_trials_have_no_ranking() -> None:

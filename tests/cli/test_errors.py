@@ -69,7 +69,7 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         ("train_size = 1000", 'train_size = 100, classes = "3+x"'),
         ("fixed.dataset.classes", "no class is called 'x'", "join names by +"),
     ),
-    "an unknown model": (('"all_cnn_c"', '"all_cnn"'), ("fixed.model.name: unknown model", "all_cnn_c?")),
+    "an unknown model": (('"all_cnn_c"', '"all_cnn"'), ("fixed.model.name: unknown model", "all_cnn_c")),
     "an unknown optimizer": (('"sgd"', '"sdg"'), ("fixed.optimizer.name: unknown optimizer 'sdg'", "sgd?")),
     "an unknown schedule": (
         add("fixed", 'schedule.name = "cosin"'),

@@ -37,7 +37,14 @@ BUILDERS = {
 RATES = {"adadelta": 5.0, "adagrad": 0.5, "lbfgs": 1.0, "rprop": 0.01}
 # Of each model a small one, plain and with batch norm; all that it takes beside its defaults.
 SMALL: dict[str, dict[str, Any]] = {
+    "all_cnn_a": {"width": 0.05},
+    "all_cnn_b": {"width": 0.05},
     "all_cnn_c": {"width": 0.05},
+    "base_cnn_c": {"width": 0.05},
+    "strided_cnn_c": {"width": 0.05},
+    "convpool_cnn_c": {"width": 0.05, "kernel": 2},
+    "plain": {"width": 0.1, "depth": 8, "batch_norm": False},
+    "resnet": {"width": 0.1, "depth": 8, "batch_norm": False},
     "mlp": {"width": 7},
     "linear": {},
 }

@@ -1,4 +1,4 @@
-"""ALL-CNN-C against its publication."""
+"""The all-convolutional family against its publication."""
 
 from __future__ import annotations
 
@@ -19,8 +19,19 @@ CIFAR = (32, 32, 3)
 def all_cnn_c(
     shape: Shape = CIFAR, classes: int = 10, activation: str = "relu", seed: int = 0, **arguments: Any
 ) -> nn.Sequential:
+    return built("all_cnn_c", shape, classes, activation, seed, **arguments)
+
+
+def built(
+    name: str,
+    shape: Shape = CIFAR,
+    classes: int = 10,
+    activation: str = "relu",
+    seed: int = 0,
+    **arguments: Any,
+) -> nn.Sequential:
     generator = torch.Generator().manual_seed(seed)
-    network = MODELS["all_cnn_c"].build(shape, classes, nonlinearity(activation), generator, **arguments)
+    network = MODELS[name].build(shape, classes, nonlinearity(activation), generator, **arguments)
     assert isinstance(network, nn.Sequential)
     return network
 
@@ -131,3 +142,85 @@ def weights(network: nn.Module) -> Tensor:
 def test_logits_are_float32_under_bfloat16_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert all_cnn_c(width=0.05)(torch.zeros(1, 3, 32, 32)).dtype == torch.float32
+
+
+# -- its relatives
+
+# Output channels, kernel, stride of each convolution; P is a pooling (tables 1 and 2 of the paper).
+POOLING = "P"
+PUBLISHED: dict[str, list[Any]] = {
+    "all_cnn_a": [(96, 5, 1), (96, 3, 2), (192, 5, 1), (192, 3, 2), (192, 3, 1), (192, 1, 1), (10, 1, 1)],
+    "all_cnn_b": [
+        *[(96, 5, 1), (96, 1, 1), (96, 3, 2), (192, 5, 1), (192, 1, 1), (192, 3, 2)],
+        *[(192, 3, 1), (192, 1, 1), (10, 1, 1)],
+    ],
+    "base_cnn_c": [
+        *[(96, 3, 1), (96, 3, 1), POOLING, (192, 3, 1), (192, 3, 1), POOLING],
+        *[(192, 3, 1), (192, 1, 1), (10, 1, 1)],
+    ],
+    "strided_cnn_c": [
+        *[(96, 3, 1), (96, 3, 2), (192, 3, 1), (192, 3, 2)],
+        *[(192, 3, 1), (192, 1, 1), (10, 1, 1)],
+    ],
+    "convpool_cnn_c": [
+        *[(96, 3, 1), (96, 3, 1), (96, 3, 1), POOLING, (192, 3, 1), (192, 3, 1), (192, 3, 1), POOLING],
+        *[(192, 3, 1), (192, 1, 1), (10, 1, 1)],
+    ],
+}
+FAMILY = ["all_cnn_c", *PUBLISHED]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_relative_has_the_published_layers(name: str) -> None:
+    layers = [each for each in built(name) if isinstance(each, nn.Conv2d | nn.MaxPool2d)]
+    found = [
+        (each.out_channels, each.kernel_size[0], each.stride[0]) if isinstance(each, nn.Conv2d) else POOLING
+        for each in layers
+    ]
+    assert found == PUBLISHED[name]
+
+
+def test_what_the_paper_compares_at_equal_size_has_equal_parameters() -> None:
+    assert size(built("base_cnn_c")) == size(built("strided_cnn_c")) == 954_730
+    for kernel in (2, 3, 5):
+        assert size(built("convpool_cnn_c", kernel=kernel)) == size(built("all_cnn_c", kernel=kernel))
+
+
+def test_the_kernel_is_that_of_what_reduces() -> None:
+    assert [conv.kernel_size[0] for conv in convolutions(all_cnn_c(kernel=5))] == [3, 3, 5, 3, 3, 5, 3, 1, 1]
+    pools = [each for each in built("base_cnn_c", kernel=2) if isinstance(each, nn.MaxPool2d)]
+    assert [pool.kernel_size for pool in pools] == [2, 2]
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", FAMILY)
+def test_every_kernel_halves_the_map_twice_rounded_up(name: str, kernel: int) -> None:
+    before_average = built(name, width=0.05, kernel=kernel)[:-1]
+    for side, left in ((32, 8), (7, 2), (1, 1)):
+        assert before_average(torch.zeros(1, 3, side, side)).shape == (1, 10, left, left)
+
+
+def test_an_even_kernel_is_padded_with_zeros_at_the_far_ends() -> None:
+    layers = dict(built("convpool_cnn_c", width=0.05, kernel=2).named_children())
+    assert layers["pad3"](torch.ones(1, 1, 2, 2)).tolist() == [[[[1, 1, 0], [1, 1, 0], [0, 0, 0]]]]
+
+
+# -- batch norm in evaluation
+
+
+@pytest.mark.parametrize("name", [*FAMILY, "plain", "resnet"])
+def test_batch_statistics_make_an_answer_depend_on_its_company(name: str) -> None:
+    pictures = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    answers = {}
+    for bn_eval in ("running", "batch"):
+        network = built(name, width=0.1, batch_norm=True, bn_eval=bn_eval).eval()
+        alone, together = network(pictures[:2]), network(pictures)[:2]
+        answers[bn_eval] = (alone - together).abs().max().item() / together.abs().max().item()
+    assert answers["running"] < 1e-5
+    assert answers["batch"] > 1e-2
+
+
+def test_batch_statistics_in_evaluation_leave_training_as_it_is() -> None:
+    pictures = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    running, batch = (all_cnn_c(width=0.1, batch_norm=True, bn_eval=way) for way in ("running", "batch"))
+    assert torch.equal(running.train()(pictures), batch.train()(pictures))
