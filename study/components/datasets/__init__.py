@@ -6,6 +6,7 @@ from pathlib import Path
 
 from study.components.datasets.cifar import CIFAR
 from study.components.datasets.digits import DIGITS
+from study.components.datasets.generated import GENERATED
 from study.components.datasets.info import DatasetInfo, LoadedData
 from study.components.datasets.splits import Split, check_sizes, default_validation_size, split
 from study.registry import Registry
@@ -32,5 +33,5 @@ def load_dataset(name: str, data_dir: Path | None) -> LoadedData:
 
 
 DATASETS: Registry[DatasetInfo] = Registry(
-    "data set", cifar10=CIFAR["cifar10"], cifar100=CIFAR["cifar100"], digits=DIGITS
+    "data set", cifar10=CIFAR["cifar10"], cifar100=CIFAR["cifar100"], digits=DIGITS, **GENERATED
 )
