@@ -154,10 +154,9 @@ def _worst(record: StudyRecord) -> float:
     """What diverged trials were told as: by the data set's classes, or as the last session noted it."""
     spec = record.spec
     published = DATASETS[str(spec.arms()[0].held["dataset.name"])].classes
-    if published:
-        classes = chosen_classes(spec.held.get("dataset.classes"), published)
-        return worst_value(spec.objective.metric, range(len(classes)))
-    return float(record.sessions()[-1]["environment"]["worst_objective"])
+    classes = chosen_classes(spec.held.get("dataset.classes"), published) if published else ()
+    known = worst_value(spec.objective.metric, range(len(classes))) if classes else None
+    return known if known is not None else float(record.sessions()[-1]["environment"]["worst_objective"])
 
 
 def _plan(conductor: Conductor, ledger: Ledger) -> Iterator[Violation]:

@@ -27,6 +27,7 @@ from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, Need
 from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
+from study.components.tasks import Levels
 from study.components.thresholds import Thresholds
 from study.errors import StudyError, StudyFileError, shorten
 from study.needs import NEEDS
@@ -56,10 +57,13 @@ def dataset_arguments(
 
 @dataclass(frozen=True)
 class Component:
-    """Where a component's names and arguments are looked up; ``table`` is None where there is no name."""
+    """Where a component's names and arguments are looked up; ``table`` is None where there is no name.
+
+    ``builders(name)``: their keyword-only parameters (of a dataclass, its fields) are the arguments.
+    """
 
     table: Registry[Any] | None
-    arguments: Callable[[str], Callable[..., Any]]
+    builders: Callable[[str], tuple[Callable[..., Any], ...]]
     required: bool = True
 
 
@@ -397,17 +401,19 @@ class _ArmChecks:
                 place = _place(self.spec, f"{component}.name")
                 unknown = f"unknown {entry.table.noun} {shorten(name)}"
                 raise StudyFileError(place, unknown, None, nearest(name, entry.table.names()))
-        build = entry.arguments(name)
+        builders = entry.builders(name)
         for argument, leaf in arguments.items():
             self._check_argument(component, argument, name, leaf)
-        for argument in sorted(required_arguments(build) - set(arguments)):
+        needed = set[str]().union(*map(required_arguments, builders))
+        for argument in sorted(needed - set(arguments)):
             raise StudyFileError(
                 f"{component}.{argument}", "is missing", None, "set it under [fixed] or [nuisance]"
             )
 
     def _check_argument(self, component: str, argument: str, name: str, leaf: Distribution) -> None:
         place = _place(self.spec, f"{component}.{argument}")
-        hints = argument_types(COMPONENTS[component].arguments(name))
+        builders = COMPONENTS[component].builders(name)
+        hints = {key: hint for each in builders for key, hint in argument_types(each).items()}
         if argument not in hints:
             owner = f"{component} {name}" if name else component
             raise StudyFileError(
@@ -651,10 +657,10 @@ def _place(spec: StudySpec, key: str) -> str:
     return written
 
 
-def worst_value(name: str, targets: ArrayLike) -> float:
-    """What a trial that learned nothing scores by the metric ``name`` on these targets; ``range(K)`` stands
-    for K balanced classes."""
-    return metric(name)[1].worst(targets)
+def worst_value(name: str, targets: ArrayLike, levels: Levels = ()) -> float | None:
+    """What a trial that learned nothing scores by the metric ``name`` on these targets, ``range(K)`` for K
+    balanced classes; None where nothing can be said. ``levels``: of the loss's quantiles."""
+    return metric(name)[1].worst_on(targets, levels)
 
 
 # What all trials of a study must share, and why.
@@ -665,13 +671,13 @@ HELD = {
 }
 
 COMPONENTS: dict[str, Component] = {
-    "dataset": Component(DATASETS, lambda name: dataset_arguments),
-    "model": Component(MODELS, lambda name: MODELS[name].build),
-    "activation": Component(ACTIVATIONS, lambda name: ACTIVATIONS[name].build),
-    "loss": Component(LOSSES, lambda name: LOSSES[name].build, required=False),
-    "optimizer": Component(OPTIMIZERS, lambda name: OPTIMIZERS[name].build),
-    "schedule": Component(SCHEDULES, lambda name: SCHEDULES[name].build, required=False),
-    "augmentation": Component(None, lambda name: Augmentation),
-    "training": Component(None, lambda name: Routine),
-    "divergence": Component(None, lambda name: Thresholds, required=False),
+    "dataset": Component(DATASETS, lambda name: (dataset_arguments, DATASETS[name].arguments)),
+    "model": Component(MODELS, lambda name: (MODELS[name].build,)),
+    "activation": Component(ACTIVATIONS, lambda name: (ACTIVATIONS[name].build,)),
+    "loss": Component(LOSSES, lambda name: (LOSSES[name].build,), required=False),
+    "optimizer": Component(OPTIMIZERS, lambda name: (OPTIMIZERS[name].build,)),
+    "schedule": Component(SCHEDULES, lambda name: (SCHEDULES[name].build,), required=False),
+    "augmentation": Component(None, lambda name: (Augmentation,)),
+    "training": Component(None, lambda name: (Routine,)),
+    "divergence": Component(None, lambda name: (Thresholds,), required=False),
 }

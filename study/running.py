@@ -153,14 +153,23 @@ def load_data(spec: StudySpec, data_dir: Path | None) -> LoadedData:
 
 
 def worst_objective(spec: StudySpec, data: LoadedData) -> float:
-    """The objective's value for a trial that learned nothing: on balanced classes or on the numbers that
-    are trained on."""
+    """The objective's value for a trial that learned nothing: on balanced classes or, in regression, on the
+    numbers that are trained on. DataError where the objective is not defined on them."""
+    name, held = spec.objective.metric, spec.arms()[0].held
+    entry = metric(name)[1]
+    targets = data.of_trial(held, spec.search.seed).train_targets
     if data.task == "classification":
-        return worst_value(spec.objective.metric, range(len(data.classes)))
-    if metric(spec.objective.metric)[1].name == "loss":
-        loss, arguments = chosen_loss(spec.arms()[0].held, data.task)
-        return loss.best_constant(data.train_targets, **arguments)
-    return worst_value(spec.objective.metric, data.train_targets)
+        worst = worst_value(name, range(len(data.classes)))
+    else:
+        loss, arguments = chosen_loss(held, data.task)
+        if entry.name == "loss":
+            return loss.best_constant(targets, **arguments)
+        worst = worst_value(name, targets, loss.levels(**arguments) if entry.of_levels else ())
+    if worst is None:
+        raise DataError(
+            f"{data.name} cannot be judged by {name} (objective.metric): {entry.undefined}; judge by another"
+        )
+    return worst
 
 
 def refuse_other_data(record: StudyRecord, data: LoadedData) -> None:

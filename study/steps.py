@@ -18,7 +18,7 @@ from study.averaging import Average
 from study.batches import Batch, Part, TrainingPart
 from study.components.losses import PerExample
 from study.components.metrics import of_task, right
-from study.components.tasks import Answers, Task
+from study.components.tasks import Answers, Levels, Task
 from study.devices import Precision, autocast
 from study.divergence import Monitor, reestimated
 
@@ -73,7 +73,7 @@ class Trial:
     """
 
     task: Task
-    levels: tuple[float, ...]
+    levels: Levels
     epochs: int
     training: TrainingPart
     parts: Mapping[str, Part]
@@ -182,7 +182,7 @@ def reevaluation(trial: Trial) -> Callable[[], Tensor]:
 
 
 def evaluate(trial: Trial, name: str, spread: float | None = None) -> dict[str, float]:
-    """Every metric of the task on the part ``name``, in eval mode; the device is waited for once.
+    """Every metric of the task that the part ``name`` has, in eval mode; the device is waited for once.
 
     ``spread``: the residuals' standard deviation on training examples, for intervals; None where these are
     the training examples.
@@ -192,7 +192,10 @@ def evaluate(trial: Trial, name: str, spread: float | None = None) -> dict[str, 
     with torch.inference_mode():
         found = answers(trial, trial.parts[name], spread)
         values = torch.stack([metric.of(found) for metric in metrics.values()]).tolist()
-    return {f"{name}_{metric}": value for metric, value in zip(metrics, values, strict=True)}
+    told = zip(metrics.values(), values, strict=True)
+    return {
+        f"{name}_{each.name}": value for each, value in told if not (each.undefined and math.isnan(value))
+    }
 
 
 def answers(trial: Trial, part: Part, spread: float | None) -> Answers:

@@ -25,7 +25,7 @@ from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS
 from study.components.datasets.info import LoadedData
 from study.components.losses import LOSSES, chosen_loss
-from study.components.metrics import METRICS, of_task
+from study.components.metrics import METRICS, chance, of_task
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.routine import Routine
@@ -95,7 +95,7 @@ def train(
     """
     started = time.monotonic()
     place = pick_device(device)
-    data = restricted(data, config.hyperparameters)
+    data = restricted(data.of_trial(config.hyperparameters, config.split_seed), config.hyperparameters)
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
         trial = prepare(config, data, place, shared)
         curvature = initial_curvature(trial, config)
@@ -177,12 +177,12 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared:
         precision=resolve_precision(routine.precision, device),
         model=model,
         parameters=tuple(model.parameters()),
-        loss=loss.build(**arguments),
+        loss=loss.build(targets, **arguments),
         optimizer=optimizer,
         schedule=build(SCHEDULES, schedule, optimizer, routine.epochs * training.steps),
         monitor=Monitor(
             loss.best_constant(targets, **arguments),
-            chance=METRICS["accuracy"].worst(targets) if data.task == "classification" else None,
+            chance=chance(targets) if data.task == "classification" else None,
             epoch_steps=training.steps,
             thresholds=Thresholds(**components.get("divergence", {})),
             model=model,
@@ -193,12 +193,13 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared:
 
 
 def worst_values(config: TrialConfig, data: LoadedData) -> dict[str, float]:
-    """What a trial that learned nothing scores by each metric: the best constant's."""
-    worst = {name: each.worst(data.train_targets) for name, each in of_task(data.task).items()}
+    """What a trial that learned nothing scores by each metric."""
+    loss, arguments = chosen_loss(config.hyperparameters, data.task)
+    levels, targets = loss.levels(**arguments), data.train_targets
+    worst = {name: each.worst_on(targets, levels) for name, each in of_task(data.task).items()}
     if data.task == "regression":
-        loss, arguments = chosen_loss(config.hyperparameters, data.task)
-        worst["loss"] = loss.best_constant(data.train_targets, **arguments)
-    return worst
+        worst["loss"] = loss.best_constant(targets, **arguments)
+    return {name: value for name, value in worst.items() if value is not None}
 
 
 def average(optimizer: str, routine: Routine) -> Average | None:

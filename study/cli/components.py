@@ -56,7 +56,8 @@ def _rows(wanted: str | None) -> Iterator[dict[str, Any]]:
             try:
                 table[name]
                 if part in tables:
-                    row["arguments"] = sorted(argument_types(COMPONENTS[part].arguments(name)))
+                    builders = COMPONENTS[part].builders(name)
+                    row["arguments"] = sorted(set[str]().union(*map(argument_types, builders)))
             except StudyError as error:
                 row["error"] = str(error)
             yield row

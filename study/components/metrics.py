@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-from study.components.losses import entropy, label_shares, mean_deviation, variance
-from study.components.tasks import Answers, Task
+from study.components import regression
+from study.components.losses import entropy, label_shares, mean_distance, variance
+from study.components.tasks import Answers, Levels, Task
 from study.errors import UnknownName, shorten
 from study.registry import Registry, nearest
 
@@ -26,21 +27,34 @@ SPLITS = ("train_eval", "val", "val_clean", "test", "test_clean")
 ADDED_AT_ONCE = {"cpu": 125, "cuda": 1000}
 
 
+def no_worst(targets: ArrayLike, levels: Levels = ()) -> float | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Metric:
     """A table entry: ``of(answers)`` is one number of a whole part, a float64 scalar on the device.
 
-    ``worst(targets)`` is what a trial that diverged scores on these targets: a finite number, that of the
-    best constant prediction. Any labels with the right class shares do: ``range(K)`` stands for K balanced
-    classes. ``tasks`` are those in which it means something. No metric but the regression's ``loss``
-    depends on a hyperparameter.
+    ``tasks`` are those in which it means something. ``direction`` is None of what says nothing of good or
+    bad: it is told, and nothing is tuned by it. ``worst(targets)`` is what a trial that diverged scores on
+    these targets: that of the best constant prediction; None where nothing can be said. Any labels with the
+    right class shares do: ``range(K)`` stands for K balanced classes. ``undefined`` says when a part does
+    not have it; it is NaN then, and left out. ``of_levels``: it is of the quantiles that the loss
+    estimates, and ``worst`` takes their ``levels`` too. No other depends on a hyperparameter, but for the
+    regression's ``loss``.
     """
 
     name: str
-    direction: Direction
     tasks: tuple[Task, ...]
     of: Callable[[Answers], Tensor]
-    worst: Callable[[ArrayLike], float]
+    direction: Direction | None = None
+    worst: Callable[..., float | None] = no_worst
+    undefined: str = ""
+    of_levels: bool = False
+
+    def worst_on(self, targets: ArrayLike, levels: Levels = ()) -> float | None:
+        """``worst`` of a trial whose loss estimates quantiles at ``levels``."""
+        return self.worst(targets, levels) if self.of_levels else self.worst(targets)
 
 
 def metric(name: str) -> tuple[str, Metric]:
@@ -58,7 +72,7 @@ def full_names() -> tuple[str, ...]:
         f"{split}_{short}"
         for split in SPLITS
         for short in METRICS.names()
-        if not split.endswith("_clean") or "regression" in METRICS[short].tasks
+        if "regression" in METRICS[short].tasks or not split.endswith("_clean")
     )
 
 
@@ -73,9 +87,6 @@ def mean(values: Tensor) -> Tensor:
     for some in values.split(ADDED_AT_ONCE[values.device.type]):
         total += some.sum()
     return total / len(values)
-
-
-# -- classification
 
 
 def right(logits: Tensor, labels: Tensor) -> Tensor:
@@ -104,35 +115,63 @@ def chance(labels: ArrayLike) -> float:
     return float(label_shares(labels).max())
 
 
-# -- regression
+CLASSES: tuple[Task, ...] = ("classification",)
+NUMBERS: tuple[Task, ...] = ("regression",)
 
-
-def residuals(answers: Answers) -> Tensor:
-    """Target minus point prediction, (n,), in float64."""
-    return answers.targets.double() - answers.outputs.double().quantile(0.5, dim=1)
-
-
-def mse(answers: Answers) -> Tensor:
-    return residuals(answers).square().mean()
-
-
-def rmse(answers: Answers) -> Tensor:
-    return mse(answers).sqrt()
-
-
-def mae(answers: Answers) -> Tensor:
-    return residuals(answers).abs().mean()
-
-
-CLASSIFICATION: tuple[Task, ...] = ("classification",)
-REGRESSION: tuple[Task, ...] = ("regression",)
+of_numbers = partial(Metric, tasks=NUMBERS)
+of_intervals = partial(Metric, tasks=NUMBERS, undefined="a single quantile makes no interval", of_levels=True)
+of_deciles = partial(of_intervals, undefined="it takes vectors, and a loss that makes an interval")
 
 METRICS: Registry[Metric] = Registry(
     "metric",
-    accuracy=Metric("accuracy", "maximize", CLASSIFICATION, accuracy, worst=chance),
-    error=Metric("error", "minimize", CLASSIFICATION, error, worst=lambda labels: 1 - chance(labels)),
-    loss=Metric("loss", "minimize", CLASSIFICATION + REGRESSION, loss, worst=entropy),
-    mse=Metric("mse", "minimize", REGRESSION, mse, worst=variance),
-    rmse=Metric("rmse", "minimize", REGRESSION, rmse, worst=lambda targets: math.sqrt(variance(targets))),
-    mae=Metric("mae", "minimize", REGRESSION, mae, worst=mean_deviation),
+    accuracy=Metric("accuracy", CLASSES, accuracy, "maximize", chance),
+    error=Metric("error", CLASSES, error, "minimize", lambda labels: 1 - chance(labels)),
+    loss=Metric("loss", CLASSES + NUMBERS, loss, "minimize", entropy),
+    mse=of_numbers("mse", of=regression.mse, direction="minimize", worst=variance),
+    rmse=of_numbers("rmse", of=regression.rmse, direction="minimize", worst=lambda y: variance(y) ** 0.5),
+    mae=of_numbers("mae", of=regression.mae, direction="minimize", worst=mean_distance),
+    r2=of_numbers(
+        "r2",
+        of=regression.r2,
+        direction="maximize",
+        worst=lambda targets: 0.0,
+        undefined="all targets are the same",
+    ),
+    mape=of_numbers(
+        "mape",
+        of=regression.mape,
+        direction="minimize",
+        worst=regression.worst_mape,
+        undefined="a target is 0, by which it would divide",
+    ),
+    bias=of_numbers("bias", of=regression.bias),
+    below=of_numbers("below", of=regression.below),
+    pinball=Metric(
+        "pinball", NUMBERS, regression.pinball, "minimize", regression.worst_pinball, of_levels=True
+    ),
+    below_lowest=Metric("below_lowest", NUMBERS, regression.below_lowest, of_levels=True),
+    below_highest=Metric("below_highest", NUMBERS, regression.below_highest, of_levels=True),
+    coverage=of_intervals("coverage", of=regression.coverage),
+    coverage_error=of_intervals(
+        "coverage_error",
+        of=regression.coverage_error,
+        direction="minimize",
+        worst=lambda targets, levels: regression.nominal(levels),
+    ),
+    width=of_intervals("width", of=regression.width),
+    crossing=of_intervals(
+        "crossing", of=regression.crossing, direction="minimize", worst=lambda targets, levels: 1.0
+    ),
+    decile_spread=of_deciles(
+        "decile_spread",
+        of=regression.decile_spread,
+        direction="minimize",
+        worst=lambda targets, levels: 1.0,
+    ),
+    **{
+        f"coverage_decile{number}": of_deciles(
+            f"coverage_decile{number}", of=partial(regression.decile_coverage, number=number)
+        )
+        for number in range(1, regression.DECILES + 1)
+    },
 )

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 Task = Literal["classification", "regression"]
 
+Levels = tuple[float, ...]
+"""Of the quantiles that a loss estimates, rising."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -17,7 +20,7 @@ class Answers:
 
     ``outputs``: (n, classes) logits, or (n, 1) numbers, or (n, len(levels)) quantiles; float32.
     ``targets``: (n,), int64 labels or float32 numbers. ``losses``: (n,), those of the loss that is trained
-    on. ``levels``: the quantiles' levels, rising; empty where the loss estimates a centre. ``spread``: the
+    on. ``levels``: the quantiles'; empty where the loss estimates a centre. ``spread``: the
     residuals' standard deviation on training examples; None where these are the training examples.
     ``features``: (n, d) float32, as given; None for pictures.
     """
@@ -25,6 +28,6 @@ class Answers:
     outputs: Tensor
     targets: Tensor
     losses: Tensor
-    levels: tuple[float, ...] = ()
+    levels: Levels = ()
     spread: float | None = None
     features: Tensor | None = None

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from study.check import worst_value
 from study.components.datasets import LoadedData
 from study.conductor import Conductor
 from study.record import JournalWriter, StudyRecord
+from study.running import worst_objective
 from study.spec import StudySpec
 from study.studyfile import validate
 from study.trial import Row, TrialConfig, TrialResult, Verdict
@@ -160,7 +160,7 @@ def run_trained(root: Path, spec: StudySpec, data: LoadedData) -> StudyRecord:
     record = StudyRecord.create(root, spec)
     with JournalWriter(record) as journal:
         journal.session({"data": {"fingerprint": data.fingerprint}}, ["study", "run"])
-        worst = worst_value(spec.objective.metric, len(data.classes))
+        worst = worst_objective(spec, data)
         conductor = Conductor(record, journal, worst=worst)
         while train_next(conductor, data, keeping_of(record)):
             pass

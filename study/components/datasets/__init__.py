@@ -7,6 +7,7 @@ from pathlib import Path
 from study.components.datasets.cifar import CIFAR
 from study.components.datasets.digits import DIGITS
 from study.components.datasets.fashion import FASHION_MNIST
+from study.components.datasets.generated import GENERATED
 from study.components.datasets.info import DatasetInfo, LoadedData
 from study.components.datasets.splits import Split, check_sizes, default_validation_size, split
 from study.registry import Registry
@@ -38,4 +39,5 @@ DATASETS: Registry[DatasetInfo] = Registry(
     cifar100=CIFAR["cifar100"],
     digits=DIGITS,
     fashion_mnist=FASHION_MNIST,
+    **GENERATED,
 )

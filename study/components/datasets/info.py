@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from study.components.tasks import Task
 from study.errors import DataError, one_line
+from study.space import Scalar
 
 Images = NDArray[np.uint8]
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Numbers = NDArray[np.float32]
+
+
+def no_arguments() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class DatasetInfo:
     regression. ``mean`` and ``std`` are per channel, of the published training set, with pixels scaled to
     [0, 1]; or per feature. ``load`` takes the data folder (None: the user's data
     folder) and raises DataError; ``locate`` says where ``load`` would read, or None where nothing is.
+    ``arguments``: its keyword-only parameters are the data set's own hyperparameters. ``clean``: its
+    targets are known without their noise.
     """
 
     name: str
@@ -41,6 +49,8 @@ class DatasetInfo:
     std: tuple[float, ...]
     load: Callable[[Path | None], LoadedData] = field(repr=False)
     locate: Callable[[Path | None], str | None] = field(repr=False)
+    arguments: Callable[..., Any] = field(default=no_arguments, repr=False)
+    clean: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +64,7 @@ class LoadedData:
     target and split, whatever their order. ``part``: a class-balanced part of the published set.
     ``origin``: the folder or archive it was read from. ``classes`` is empty in regression. ``train_clean``
     and ``test_clean`` (n,): the targets without their noise, where the data is made and they are known.
+    ``redraw(arguments, seed)``: made data anew, with a trial's own arguments.
     """
 
     name: str
@@ -69,6 +80,14 @@ class LoadedData:
     origin: str
     train_clean: Numbers | None = None
     test_clean: Numbers | None = None
+    redraw: Callable[[Mapping[str, Scalar], int], LoadedData] | None = None
+
+    def of_trial(self, hyperparameters: Mapping[str, Scalar], split_seed: int) -> LoadedData:
+        """What a trial sees of it: itself or, where it is made, a draw of its own."""
+        if self.redraw is None:
+            return self
+        own = {key.removeprefix("dataset."): value for key, value in hyperparameters.items()}
+        return replace(self.redraw(own, split_seed), fingerprint=self.fingerprint)
 
     @property
     def task(self) -> Task:
