@@ -3,9 +3,9 @@
     python -m tests.benchmarks.detectors.make_traces                  (half an hour on one core)
     python -m tests.benchmarks.detectors.make_traces --sets cifar10 --to /tmp/some.npz
 
-Five sets. ``sane``: sane rates at every activation, with and without batch norm, under SGD, Adam and AdamW;
+Six sets. ``sane``: sane rates at every activation, with and without batch norm, under SGD, Adam and AdamW;
 ``optimizers``: under others. ``edge``: rates drawn near and beyond the edge of stability, where trainings
-spike, recover, die and blow up.
+spike, recover, die and blow up; ``beyond``: Adam, far beyond it.
 ``plateau``: the deep sigmoid network without batch norm, which stays at chance for hundreds of steps, and
 then learns or not. ``cifar10``: real pictures, from STUDY_DATA_DIR, at the rates of the bundled study
 cifar10-spikes. Nobody stops a training but its first number that is not finite. How it ended (``kind``) is
@@ -107,6 +107,7 @@ def plans() -> Iterator[Plan]:
     yield from sane()
     yield from optimizers()
     yield from edge()
+    yield from beyond()
     yield from pictures()
 
 
@@ -148,6 +149,15 @@ def edge() -> Iterator[Plan]:
         if momentum is not None:
             chosen["optimizer.momentum"] = momentum
         yield f"{label(chosen)} seed {seed}", "edge", seed, chosen
+
+
+def beyond() -> Iterator[Plan]:
+    """Adam's steps are bounded, so where it goes too far the loss goes up in finite numbers."""
+    for activation in ("elu", "leaky_relu", "prelu", "selu"):
+        for lr in (0.05, 0.1):
+            for seed in range(SEEDS):
+                chosen = hyperparameters(activation, False, "adam", lr, size=32, epochs=EPOCHS_AT_EDGE[32])
+                yield f"{label(chosen)} seed {seed}", "beyond", seed, chosen
 
 
 def pictures() -> Iterator[Plan]:
@@ -302,7 +312,7 @@ def data_set(name: str) -> LoadedData:
     return load_dataset(name, Path(given) if given else None)
 
 
-SETS = ("sane", "plateau", "optimizers", "edge", "cifar10")
+SETS = ("sane", "plateau", "optimizers", "edge", "beyond", "cifar10")
 
 if __name__ == "__main__":
     sys.exit(main())
