@@ -120,8 +120,8 @@ class Monitor:
         """An epoch's training accuracy over so many examples (None in regression); ``stalled`` where the
         model is dead.
 
-        ``alike()`` says whether the model answers the same whatever it is shown; asked at chance only.
-        ``last``: no epoch comes after this one, so what is sure need not be waited for.
+        ``alike()`` says whether the model answers the same, or nearly, whatever it is shown; asked at chance
+        only. ``last``: no epoch comes after this one, so what is sure need not be waited for.
         """
         if self.finish() is None:
             self.verdict = self._watch.epoch(accuracy, examples, alike=alike, last=last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -59,6 +60,27 @@ def hook_maxima(model: nn.Module, into: dict[str, Tensor]) -> list[RemovableHand
             into[name] = torch.maximum(into[name], peak) if name in into else peak
 
     return [module.register_forward_hook(partial(note, name)) for name, module in leaves(model).items()]
+
+
+@contextmanager
+def silences(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Inside, the share of zeros in what each leaf puts out is noted, as a scalar on the device. In the order
+    of execution, from the first leaf with parameters on: what comes before is as empty as the inputs are."""
+    shares: list[Tensor] = []
+    weighed = False
+
+    def note(module: nn.Module, given: Any, output: Any) -> None:
+        nonlocal weighed
+        weighed = weighed or any(True for _ in module.parameters())
+        if weighed:
+            shares.extend((each == 0).float().mean() for each in tensors(output))
+
+    handles = [module.register_forward_hook(note) for module in leaves(model).values()]
+    try:
+        yield shares
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class Probe:

@@ -195,8 +195,8 @@ class Watch:
         """An epoch's training accuracy over so many examples (None: regression); stalled where the model
         is dead.
 
-        ``alike()`` says whether the model answers the same whatever it is shown; asked at chance only.
-        ``last``: no epoch comes after this one, so what is sure need not be waited for.
+        ``alike()`` says whether the model answers the same, or nearly, whatever it is shown; asked at chance
+        only. ``last``: no epoch comes after this one, so what is sure need not be waited for.
         """
         if self.scale is None:
             return None
@@ -213,7 +213,7 @@ class Watch:
         if alike is not None and alike():
             if not last and waited < max(self.warmup, self.epoch_steps):
                 return None
-            why = "the model answers the same whatever it is shown"
+            why = "the model answers the same, or nearly, whatever it is shown"
         else:
             # A weak signal looks like this too, and in regression there is no accuracy to tell them apart.
             still = norm < self.limits.dead_gradient * self.largest_norm

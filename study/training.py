@@ -36,6 +36,7 @@ from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.divergence import Monitor
 from study.layerwise import Layers
+from study.probe import silences
 from study.registry import Registry
 from study.seeding import derive_seed
 from study.space import Scalar
@@ -58,6 +59,10 @@ CURVATURE_EXAMPLES = 128
 # A regression's answers that differ by less than this share of the targets' deviation explain less than
 # 1e-4 of their variance.
 ALIKE = 0.01
+
+# A layer with more zeros than this among its outputs passes next to nothing on: ReLU networks that die do
+# not always die to the last unit.
+SILENT = 0.99
 
 # In float64, forth and back once.
 LAYERWISE_EXAMPLES = 128
@@ -344,15 +349,16 @@ def answers_alike(trial: Trial) -> bool:
     """Whether the model, in eval mode and full precision, answers a batch of examples alike.
 
     In classification: with the very same logits, so that no gradient tells one from another, and nothing
-    will be learned any more. In regression: with numbers that differ by less than ALIKE times what the
-    targets do.
+    will be learned any more; or with what little comes through a layer whose outputs are zero but for
+    1 - SILENT of them. In regression: with numbers that differ by less than ALIKE times what the targets do.
     """
     trial.model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), silences(trial.model) as zeros:
         inputs, targets = next(iter(trial.parts["train_eval"]))
         outputs = trial.model(inputs)
         if trial.task == "classification":
-            alike = (outputs == outputs[0]).all()
+            silent = max(map(float, zeros), default=0.0) > SILENT
+            alike = (outputs == outputs[0]).all() | silent
         else:
             alike = (outputs.std(dim=0) < ALIKE * targets.std()).all()
     return len(outputs) > 1 and bool(alike)

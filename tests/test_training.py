@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from study.components.activations import ACTIVATIONS
 from study.components.datasets import LoadedData, load_dataset
@@ -20,7 +21,7 @@ from study.components.optimizers import OPTIMIZERS
 from study.devices import reproducible
 from study.errors import StudyError
 from study.space import Scalar
-from study.training import evaluate_epoch, prepare, train, train_epoch
+from study.training import answers_alike, evaluate_epoch, prepare, train, train_epoch
 from study.trial import Row, TrialConfig, TrialResult
 
 DIGITS = load_dataset("digits", None)
@@ -302,6 +303,33 @@ def test_relu_at_a_high_rate_dies_in_finite_numbers(seed: int) -> None:
     assert result.verdict.epoch == len(result.curve)
     assert result.metrics == {}
     assert all(math.isfinite(row["train_loss"] or math.nan) for row in result.curve)
+
+
+class Thinned(nn.Module):
+    """Passes on one output in so many, the others as zero."""
+
+    def __init__(self, one_in: int) -> None:
+        super().__init__()
+        self.one_in = one_in
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = (torch.arange(x.numel()) % self.one_in == 0).reshape(x.shape)
+        return x * kept
+
+
+@pytest.mark.parametrize(("layer", "one_in", "alike"), [("act5", 50, False), ("act5", 200, True)])
+def test_a_model_with_a_layer_that_is_silent_answers_alike(layer: str, one_in: int, alike: bool) -> None:
+    with reproducible(torch.device("cpu"), 1, 1):
+        trial = prepare(config(activation__name="tanh"), DIGITS, torch.device("cpu"))
+        setattr(trial.model, layer, Thinned(one_in))
+        assert answers_alike(trial) is alike
+
+
+def test_empty_pictures_are_no_silence_of_the_model() -> None:
+    with reproducible(torch.device("cpu"), 1, 1):
+        trial = prepare(config(activation__name="tanh"), DIGITS, torch.device("cpu"))
+        model = nn.Sequential(Thinned(500), nn.Flatten(), nn.Linear(64, 10))
+        assert not answers_alike(replace(trial, model=model))
 
 
 def test_a_deep_sigmoid_on_its_plateau_is_left_to_try() -> None:

@@ -30,10 +30,11 @@ class Thresholds:
     the best smoothed loss for ``no_return_steps`` steps in a row, and not coming down: at their end no
     fifth below its highest among them.
 
-    Dead: accuracy at chance for an epoch and a warm-up if the model answers the same whatever it is shown;
-    else for ``dead_epochs`` epochs, the median loss no better than the constant's, but for ``dead_loss`` of
-    it, and the gradient below ``dead_gradient`` times the largest it had at an epoch's end. In regression:
-    that loss, while the model answers alike whatever it is shown, for an epoch and a warm-up.
+    Dead: accuracy at chance for an epoch and a warm-up if the model answers the same whatever it is shown,
+    or 99 % of a layer's outputs are zero; else for ``dead_epochs`` epochs, the median loss no better than
+    the constant's, but for ``dead_loss`` of it, and the gradient below ``dead_gradient`` times the largest it
+    had at an epoch's end. In regression: that loss, while the model answers alike whatever it is shown, for
+    an epoch and a warm-up.
 
     Spike, after the warm-up: a loss above its median by ``spike_deviations`` robust standard deviations,
     by ``spike_height``, and ``spike_ratio`` times as high. Recovered: the smoothed loss is back to a tenth,

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.detectors.make_traces                  (half an hour on one core)
     python -m tests.benchmarks.detectors.make_traces --sets cifar10 --to /tmp/some.npz
 
-Four sets. ``sane``: sane rates at every activation and optimizer, with and without batch norm. ``edge``:
-rates drawn near and beyond the edge of stability, where trainings spike, recover, die and blow up.
+Six sets. ``sane``: sane rates at every activation, with and without batch norm, under SGD, Adam and AdamW;
+``optimizers``: under others. ``edge``: rates drawn near and beyond the edge of stability, where trainings
+spike, recover, die and blow up; ``beyond``: Adam, far beyond it.
 ``plateau``: the deep sigmoid network without batch norm, which stays at chance for hundreds of steps, and
 then learns or not. ``cifar10``: real pictures, from STUDY_DATA_DIR, at the rates of the bundled study
 cifar10-spikes. Nobody stops a training but its first number that is not finite. How it ended (``kind``) is
@@ -28,7 +29,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.components.activations import ACTIVATIONS
 from study.components.datasets import LoadedData, load_dataset
 from study.components.losses import entropy
 from study.components.metrics import chance
@@ -47,6 +47,19 @@ EDGE_TRIALS = 110
 EPOCHS_AT_EDGE = {16: 12, 32: 18, 64: 30}  # by batch size: 550 to 750 steps
 FIRST_STEPS = 100  # of a training: nothing in them counts as a spike
 DEAD_EPOCHS = 5
+
+ACTIVATIONS = ("crelu", "elu", "gelu", "leaky_relu", "prelu", "relu", "selu", "sigmoid", "silu", "tanh")
+
+# Sane rates of optimizers that take single batches and are judged on their weights.
+OTHERS = {
+    "adadelta": 1.0,
+    "adagrad": 0.02,
+    "adamax": 0.005,
+    "muon": 0.02,
+    "nadam": 0.002,
+    "radam": 0.003,
+    "rmsprop": 0.001,
+}
 
 Plan = tuple[str, str, int, dict[str, Scalar]]
 """A name, a set, a seed and the hyperparameters."""
@@ -92,13 +105,15 @@ class Recorder(Monitor):
 
 def plans() -> Iterator[Plan]:
     yield from sane()
+    yield from optimizers()
     yield from edge()
+    yield from beyond()
     yield from pictures()
 
 
 def sane() -> Iterator[Plan]:
     rates = {("sgd", False): 0.02, ("sgd", True): 0.1, ("adam", False): 0.003, ("adam", True): 0.01}
-    for activation in sorted(ACTIVATIONS):
+    for activation in ACTIVATIONS:
         for optimizer in ("sgd", "adam", "adamw"):
             for batch_norm in (False, True):
                 lr = rates["sgd" if optimizer == "sgd" else "adam", batch_norm]
@@ -109,10 +124,18 @@ def sane() -> Iterator[Plan]:
                     yield f"{label(chosen)} seed {seed}", "plateau" if plateau else "sane", seed, chosen
 
 
+def optimizers() -> Iterator[Plan]:
+    for optimizer, lr in OTHERS.items():
+        for activation in ("relu", "tanh"):
+            for batch_norm in (False, True):
+                chosen = hyperparameters(activation, batch_norm, optimizer, lr, size=32, epochs=SANE_EPOCHS)
+                yield f"{label(chosen)} seed 0", "optimizers", 0, chosen
+
+
 def edge() -> Iterator[Plan]:
     draw = random.Random(5)
     for seed in range(EDGE_TRIALS):
-        activation = draw.choice(sorted(set(ACTIVATIONS) - {"sigmoid"}))
+        activation = draw.choice([name for name in ACTIVATIONS if name != "sigmoid"])
         batch_norm = draw.random() < 0.5
         optimizer = draw.choice(["sgd", "sgd", "adam", "adamw"])
         momentum = draw.choice([0.0, 0.9, 0.95]) if optimizer == "sgd" else None
@@ -126,6 +149,15 @@ def edge() -> Iterator[Plan]:
         if momentum is not None:
             chosen["optimizer.momentum"] = momentum
         yield f"{label(chosen)} seed {seed}", "edge", seed, chosen
+
+
+def beyond() -> Iterator[Plan]:
+    """Adam's steps are bounded, so where it goes too far the loss goes up in finite numbers."""
+    for activation in ("elu", "leaky_relu", "prelu", "selu"):
+        for lr in (0.05, 0.1):
+            for seed in range(SEEDS):
+                chosen = hyperparameters(activation, False, "adam", lr, size=32, epochs=EPOCHS_AT_EDGE[32])
+                yield f"{label(chosen)} seed {seed}", "beyond", seed, chosen
 
 
 def pictures() -> Iterator[Plan]:
@@ -280,7 +312,7 @@ def data_set(name: str) -> LoadedData:
     return load_dataset(name, Path(given) if given else None)
 
 
-SETS = ("sane", "plateau", "edge", "cifar10")
+SETS = ("sane", "plateau", "optimizers", "edge", "beyond", "cifar10")
 
 if __name__ == "__main__":
     sys.exit(main())
