@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -13,9 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from study.batches import seeded
 from study.components.activations import ACTIVATIONS
 from study.components.losses import PerExample
-from study.trial import finite_or_none
+from study.steps import Trial
+from study.trial import TrialConfig, finite_or_none
+
+# In float64, forth and back once.
+EXAMPLES = 128
 
 # Noise on what a unit is given, where it is switched off: below OFF, with this standard deviation.
 OFF = -2.0
@@ -64,6 +69,34 @@ class Layers:
             "noise_response": response / number if number else math.nan,
         }
         return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def measured_layers(trial: Trial, config: TrialConfig, when: str) -> Layers | None:
+    """What the layers do now, over the first EXAMPLES of the evaluated training examples; None where the
+    study does not ask for it. The training stays what it is."""
+    if config.index >= int(config.hyperparameters.get("training.layerwise", 0)):
+        return None
+    part = trial.parts["train_eval"]
+    batch = part.source.batch(part.index[:EXAMPLES])
+    generator = seeded(config.seed, f"layers at the {when}")
+    with torch.random.fork_rng([trial.device] if trial.device.type == "cuda" else []):
+        return measure(trial.model, *batch, trial.loss, generator)
+
+
+def layers_by_name(layers: Mapping[str, Layers | None]) -> dict[str, Any]:
+    """For the trial's environment; empty where nothing was measured."""
+    found = {when: each.to_json() for when, each in layers.items() if each is not None}
+    return {"layers": found} if found else {}
+
+
+def layer_metrics(layers: Mapping[str, Layers | None]) -> dict[str, float]:
+    """``start_bias_shift`` and the like."""
+    return {
+        f"{when}_{name}": value
+        for when, each in layers.items()
+        if each is not None
+        for name, value in each.summary().items()
+    }
 
 
 def measure(

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from study import layerwise
 from study.autopsy import Recorder, examine
 from study.averaging import EMA, Average
 from study.batches import divide, seeded
@@ -35,7 +34,7 @@ from study.components.thresholds import Thresholds
 from study.curvature import largest_eigenvalue
 from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.divergence import Monitor
-from study.layerwise import Layers
+from study.layerwise import layer_metrics, layers_by_name, measured_layers
 from study.probe import silences
 from study.registry import Registry
 from study.seeding import derive_seed
@@ -63,9 +62,6 @@ ALIKE = 0.01
 # A layer with more zeros than this among its outputs passes next to nothing on: ReLU networks that die do
 # not always die to the last unit.
 SILENT = 0.99
-
-# In float64, forth and back once.
-LAYERWISE_EXAMPLES = 128
 
 
 class Diverged(Exception):
@@ -241,33 +237,6 @@ def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
         loss = trial.loss(model(inputs), targets).mean()
         found = largest_eigenvalue(loss, tuple(model.parameters()), seeded(config.seed, "curvature"))
     return {"curvature": {"largest_eigenvalue": finite_or_none(found), "examples": len(index)}}
-
-
-def measured_layers(trial: Trial, config: TrialConfig, when: str) -> Layers | None:
-    """What the layers do now (study.layerwise), over the first LAYERWISE_EXAMPLES of the evaluated training
-    examples; None where the study does not ask for it. The training stays what it is."""
-    if config.index >= int(config.hyperparameters.get("training.layerwise", 0)):
-        return None
-    part = trial.parts["train_eval"]
-    index = part.index[:LAYERWISE_EXAMPLES]
-    generator = seeded(config.seed, f"layers at the {when}")
-    with torch.random.fork_rng([trial.device] if trial.device.type == "cuda" else []):
-        return layerwise.measure(trial.model, *part.source.batch(index), trial.loss, generator)
-
-
-def layers_by_name(layers: Mapping[str, Layers | None]) -> dict[str, Any]:
-    found = {when: each.to_json() for when, each in layers.items() if each is not None}
-    return {"layers": found} if found else {}
-
-
-def layer_metrics(layers: Mapping[str, Layers | None]) -> dict[str, float]:
-    """``start_bias_shift`` and the like."""
-    return {
-        f"{when}_{name}": value
-        for when, each in layers.items()
-        if each is not None
-        for name, value in each.summary().items()
-    }
 
 
 def by_component(hyperparameters: Mapping[str, Scalar]) -> dict[str, dict[str, Any]]:

@@ -31,9 +31,9 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (
         ("symptoms", "choosing"),
-        ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "layerwise", "ledger"),
+        ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),
         ("steps", "probe", "needs"),
-        ("snapshot", "check"),
+        ("snapshot", "check", "layerwise"),
         ("autopsy", "checkpoint"),
         ("training",),
     ),

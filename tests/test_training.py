@@ -115,6 +115,18 @@ def test_optimizers_and_schedules_go_together(optimizer: str, schedule: str) -> 
     assert train(trial, DIGITS, threads=1).verdict.status == "ok"
 
 
+def test_how_it_is_evaluated_leaves_the_training_as_it_is() -> None:
+    ways: list[dict[str, Any]] = [
+        {},
+        {"model__bn_eval": "batch", "training__evaluation_batch": 7},
+        {"training__evaluation_batch": 7, "training__evaluation_order": "by_class"},
+    ]
+    first, second, third = (run("confirm", model__batch_norm=True, training__epochs=1, **way) for way in ways)
+    assert first.curve[0]["train_loss"] == second.curve[0]["train_loss"] == third.curve[0]["train_loss"]
+    assert first.metrics["test_accuracy"] != second.metrics["test_accuracy"]
+    assert first.metrics["test_loss"] == pytest.approx(third.metrics["test_loss"], rel=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_precision_is_recorded(precision: str) -> None:
     assert run(training__precision=precision, training__epochs=1).environment["precision"] == precision

@@ -1,0 +1,32 @@
+"""Every arm of every bundled study's demo trains, shortened: a trial of each, scored on test."""
+
+from __future__ import annotations
+
+import pytest
+
+from study import studyfile
+from study.cli.trial import example
+from study.components.datasets import load_dataset
+from study.spec import StudySpec
+from study.training import train
+
+SHORT = ["fixed.training.epochs=1", "fixed.dataset.train_size=96", "fixed.dataset.validation_size=60"]
+DEMOS = {name: studyfile.load(name, "demo", SHORT) for name in studyfile.bundled_names()}
+
+
+@pytest.mark.parametrize(
+    ("spec", "number"),
+    [
+        pytest.param(spec, number, id=f"{name} {arm.name}")
+        for name, spec in DEMOS.items()
+        for number, arm in enumerate(spec.arms())
+    ],
+)
+def test_a_trial_of_every_arm_of_a_demo_comes_to_its_end(spec: StudySpec, number: int) -> None:
+    arm = spec.arms()[number]
+    data = load_dataset(str(arm.held["dataset.name"]), None)
+    result = train(example(spec, arm, seed=0, test=True), data, threads=1)
+    assert result.verdict.status in ("ok", "diverged", "stalled")
+    claimed = {claim.metric for claim in spec.claims if arm.name in claim.arms} - {"trials", "lr50"}
+    if result.verdict.status == "ok":
+        assert claimed <= set(result.metrics)
