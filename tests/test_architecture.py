@@ -31,7 +31,17 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (
         ("symptoms", "choosing"),
-        ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "layerwise", "ledger"),
+        (
+            "divergence",
+            "batches",
+            "devices",
+            "averaging",
+            "judges",
+            "samplers",
+            "curvature",
+            "layerwise",
+            "ledger",
+        ),
         ("steps", "probe", "needs"),
         ("snapshot", "check"),
         ("autopsy", "checkpoint"),
