@@ -30,6 +30,7 @@ from study.components.schedules import SCHEDULES
 from study.components.tasks import Levels
 from study.components.thresholds import Thresholds
 from study.errors import StudyError, StudyFileError, shorten
+from study.judges import check_gradient_scale, check_metrics, varied
 from study.needs import NEEDS
 from study.registry import Registry, nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
@@ -75,7 +76,8 @@ def check(spec: StudySpec, place: str = "") -> None:
         _check_objective(spec)
         _check_claims(spec)
         _check_data_set(spec)
-        _check_tasks(spec)
+        check_metrics(spec)
+        check_gradient_scale(spec)
         _check_search(spec)
         _ArmChecks(spec).run()
     except StudyFileError as error:
@@ -96,6 +98,13 @@ def _check_objective(spec: StudySpec) -> None:
     if name not in validation:
         raise StudyFileError(key, "must be a metric of the validation split", name, nearest(name, validation))
     _, entry = metric(name)
+    if entry.direction is None:
+        judges = [
+            each for each in validation if metric(each)[1].direction and metric(each)[1].tasks == entry.tasks
+        ]
+        raise StudyFileError(
+            key, "must say what is better, and this only describes", name, f"e.g. {judges[0]}"
+        )
     if spec.objective.direction != entry.direction:
         raise StudyFileError(
             "objective.direction",
@@ -103,35 +112,6 @@ def _check_objective(spec: StudySpec) -> None:
             spec.objective.direction,
             f'set direction = "{entry.direction}", or judge by another metric',
         )
-    _check_independent(spec, key, name)
-
-
-def _check_independent(spec: StudySpec, key: str, name: str) -> None:
-    """The judge must not change with what is judged."""
-    if not name.endswith("_loss"):
-        return
-    varied = [each for each in _varied(spec) if each.startswith("loss.")]
-    if varied:
-        raise StudyFileError(
-            key,
-            f"must not depend on what the study varies, and {varied[0]} changes the loss",
-            name,
-            f"judge by a metric of its own, e.g. {name.removesuffix('loss')}{_judge(spec)}",
-        )
-
-
-def _judge(spec: StudySpec) -> str:
-    """A metric that depends on no hyperparameter."""
-    info = DATASETS.get(str(spec.held.get("dataset.name")))
-    return "rmse" if info is not None and info.task == "regression" else "accuracy"
-
-
-def _varied(spec: StudySpec) -> Iterator[str]:
-    """The hyperparameters that are not the same in all trials."""
-    yield from flatten(spec.scientific)
-    yield from flatten(spec.nuisance)
-    for section in spec.conditional.values():
-        yield from flatten(section)
 
 
 def _check_claims(spec: StudySpec) -> None:
@@ -156,7 +136,6 @@ def _check_claims(spec: StudySpec) -> None:
                 claim.metric,
                 "e.g. test_" + claim.metric[4:],
             )
-        _check_independent(spec, key, claim.metric)
         if claim.trend:
             _check_trend(spec, claim, claim.trend, f"claims[{index}].trend")
 
@@ -237,29 +216,10 @@ def _check_layerwise_claim(spec: StudySpec, claim: Claim, key: str) -> None:
 
 def _check_data_set(spec: StudySpec) -> None:
     """All trials are of one data set, and judged on the same images of it."""
-    for key in _varied(spec):
+    for key in varied(spec):
         if key in HELD:
             raise StudyFileError(
                 _place(spec, key), f"must be held: {HELD[key]}", None, "put it under [fixed]"
-            )
-
-
-def _check_tasks(spec: StudySpec) -> None:
-    """Metrics that mean something on the data set."""
-    info = DATASETS.get(str(spec.held.get("dataset.name")))
-    if info is None:
-        return
-    names = {"objective.metric": spec.objective.metric}
-    names |= {f"claims[{number}].metric": claim.metric for number, claim in enumerate(spec.claims)}
-    for key, name in names.items():
-        if name in full_names() and info.task not in metric(name)[1].tasks:
-            own = [each for each in full_names() if info.task in metric(each)[1].tasks]
-            split = name.split("_")[0]
-            raise StudyFileError(
-                key,
-                f"must be a metric of {info.task}, for that is what {info.name} asks",
-                name,
-                "e.g. " + next(each for each in own if each.startswith(f"{split}_")),
             )
 
 
@@ -526,6 +486,12 @@ class _ArmChecks:
                     None,
                     f"e.g. {fitting[0]}",
                 )
+        if "name" not in possible or self._was_right("loss rule", possible):
+            return
+        for values in _combinations(possible):
+            broken = LOSSES[str(values.pop("name"))].rule(**values)
+            if broken:
+                raise StudyFileError(f"loss (arm {arm.name})", broken)
 
     def _check_model(self, arm: Arm, info: DatasetInfo, values: dict[str, Scalar]) -> None:
         name = str(values.pop("name"))

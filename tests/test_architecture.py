@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (
         ("symptoms", "choosing"),
-        ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "ledger"),
+        ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger"),
         ("steps", "probe", "needs"),
         ("snapshot", "check", "layerwise"),
         ("autopsy", "checkpoint"),

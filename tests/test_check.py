@@ -10,7 +10,7 @@ import pytest
 from study.check import MAX_COMBINATIONS, argument_types, check, required_arguments, worst_value
 from study.components.activations import ACTIVATIONS
 from study.components.datasets import DATASETS
-from study.components.metrics import METRICS
+from study.components.metrics import of_task
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, Need
 from study.components.schedules import SCHEDULES
@@ -234,9 +234,11 @@ def test_a_trial_that_learned_nothing_scores_as_the_best_constant(
     assert worst_value(metric, range(classes)) == pytest.approx(value)
 
 
-def test_the_worst_is_finite_for_every_metric() -> None:
-    worst = {name: worst_value(f"val_{name}", range(1, 11)) for name in METRICS}
-    assert all(value is not None and math.isfinite(value) for value in worst.values()), worst
+def test_the_worst_is_finite_for_every_metric_of_classes() -> None:
+    for name in of_task("classification"):
+        worst = worst_value(f"val_{name}", range(10))
+        assert worst is not None
+        assert math.isfinite(worst)
 
 
 def build(positional: int, *, rate: float, switch: bool = False, **rest: Scalar) -> None:

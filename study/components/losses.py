@@ -237,7 +237,7 @@ def searched(build: Callable[..., PerExample]) -> Callable[..., float]:
     def best_constant(targets: ArrayLike, **arguments: Any) -> float:
         from scipy.optimize import minimize_scalar
 
-        values = torch.from_numpy(np.array(targets, np.float64))
+        values = torch.tensor(np.asarray(targets, np.float64))
         loss, bounds = build(targets, **arguments), (float(values.min()), float(values.max()))
 
         def mean(constant: float) -> float:

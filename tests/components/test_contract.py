@@ -49,6 +49,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "linear": {},
 }
 PLAIN = ("linear",)
+# What a loss cannot do without.
+ARGUMENTS: dict[str, dict[str, Any]] = {"quantiles": {"levels": "0.05-0.95"}}
 TARGETS: dict[Task, torch.Tensor] = {
     "classification": torch.tensor([0, 0]),
     "regression": torch.tensor([1.5, -3.0]),
@@ -88,11 +90,18 @@ def test_an_argument_admits_its_default_and_refuses_what_is_no_number(build: Cal
         ("optimizer.sgd", "weight_decay", -1e-4),
         ("optimizer.adam", "beta2", 1.0),
         ("optimizer.adamw", "eps", 0.0),
+        ("loss.cross_entropy", "label_smoothing", 1.0),
+        ("loss.huber", "delta", 0.0),
+        ("loss.quantile", "gamma", 1.0),
+        ("loss.quantiles", "levels", "0.5"),
+        ("loss.quantiles", "levels", "0.05-1.5"),
+        ("model.mlp", "width", 0),
+        ("model.mlp", "dropout", 1.0),
         ("schedule.cosine", "final", 1.5),
         ("schedule.step", "drops", 0),
     ],
 )
-def test_a_value_past_its_limit_is_refused(builder: str, argument: str, value: float) -> None:
+def test_a_value_past_its_limit_is_refused(builder: str, argument: str, value: object) -> None:
     with pytest.raises(ValidationError):
         checker(BUILDERS[builder], argument).validate_python(value)
 
@@ -150,8 +159,8 @@ def test_a_loss_is_one_finite_number_an_example(name: str) -> None:
     loss, targets = LOSSES[name], TARGETS[LOSSES[name].task]
     outputs = torch.tensor([[2.0, -1.0], [0.0, 3.0]])
     if loss.task == "regression":
-        outputs = outputs[:, : len(loss.levels()) or 1]
-    losses = loss.build()(outputs, targets)
+        outputs = outputs[:, : len(loss.levels(**ARGUMENTS.get(name, {}))) or 1]
+    losses = loss.build(targets, **ARGUMENTS.get(name, {}))(outputs, targets)
     assert losses.shape == (2,)
     assert losses.isfinite().all()
 
@@ -192,20 +201,24 @@ def test_a_schedule_starts_at_the_learning_rate_and_never_passes_it(name: str) -
 
 
 @pytest.mark.parametrize(
-    ("name", "task"),
-    [
-        (name, task)
-        for name, each in METRICS.items()
-        for task in each.tasks
-        if each.direction and not each.of_levels
-    ],
+    ("name", "task"), [(name, task) for name, each in METRICS.items() for task in each.tasks]
 )
 def test_a_metric_prefers_the_right_answer_to_the_worst(name: str, task: Task) -> None:
-    metric, labels = METRICS[name], torch.arange(4)
-    right = Answers(10 * torch.eye(4), labels, torch.zeros(4))
+    metric, labels = METRICS[name], torch.arange(20)
+    right = Answers(10 * torch.eye(20), labels, torch.zeros(20))
     if task == "regression":
-        numbers = 1.0 + labels
-        right = Answers(numbers.unsqueeze(1), numbers, torch.zeros(4))
-    found, worst = metric.of(right).item(), metric.worst(right.targets.numpy())
-    assert worst is not None
-    assert found > worst if metric.direction == "maximize" else found < worst
+        numbers = 1 + labels.float()
+        right = Answers(numbers.unsqueeze(1), numbers, torch.zeros(20), (), 0.0, numbers.unsqueeze(1))
+    found, worst = metric.of(right), metric.worst_on(right.targets.numpy())
+    assert found.dtype == torch.float64
+    assert found.isfinite()
+    if metric.direction is None:
+        assert worst is None
+    else:
+        assert worst is not None
+        assert found > worst if metric.direction == "maximize" else found < worst
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_goes_by_its_own_name(name: str) -> None:
+    assert METRICS[name].name == name

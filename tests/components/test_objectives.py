@@ -25,7 +25,7 @@ def judged(name: str, logits: Tensor, labels: Tensor = LABELS) -> float:
 
 def test_cross_entropy_is_minus_the_log_of_the_label_s_softmax() -> None:
     expected = -LOGITS.softmax(dim=1)[torch.arange(4), LABELS].log()
-    torch.testing.assert_close(LOSSES["cross_entropy"].build()(LOGITS, LABELS), expected)
+    torch.testing.assert_close(LOSSES["cross_entropy"].build(LABELS)(LOGITS, LABELS), expected)
 
 
 def test_the_naive_form_is_the_same_on_small_logits() -> None:

@@ -9,6 +9,7 @@ from study.components.datasets.digits import DIGITS
 from study.components.datasets.fashion import FASHION_MNIST
 from study.components.datasets.generated import GENERATED
 from study.components.datasets.info import DatasetInfo, LoadedData
+from study.components.datasets.own import OWN
 from study.components.datasets.splits import Split, check_sizes, default_validation_size, split
 from study.registry import Registry
 
@@ -24,13 +25,15 @@ __all__ = [
 ]
 
 
-def load_dataset(name: str, data_dir: Path | None) -> LoadedData:
-    """The data set ``name``, whole or a class-balanced part, read from ``data_dir`` and checked.
+def load_dataset(name: str, data_dir: Path | None, path: str = "") -> LoadedData:
+    """The data set ``name``, whole or a class-balanced part, read from ``data_dir`` and checked; ``path``
+    is a user's own file in it.
 
     ``data_dir`` is the only place looked in; None is the user's data folder. UnknownName for a name that
     is not in DATASETS; DataError where the data is missing, damaged, or not what it is said to be.
     """
-    return DATASETS[name].load(data_dir)
+    info = DATASETS[name]
+    return info.load_file(path, data_dir) if info.load_file else info.load(data_dir)
 
 
 DATASETS: Registry[DatasetInfo] = Registry(
@@ -40,4 +43,5 @@ DATASETS: Registry[DatasetInfo] = Registry(
     digits=DIGITS,
     fashion_mnist=FASHION_MNIST,
     **GENERATED,
+    **OWN,
 )

@@ -33,7 +33,8 @@ class DatasetInfo:
     [0, 1]; or per feature. ``load`` takes the data folder (None: the user's data
     folder) and raises DataError; ``locate`` says where ``load`` would read, or None where nothing is.
     ``arguments``: its keyword-only parameters are the data set's own hyperparameters. ``clean``: its
-    targets are known without their noise.
+    targets are known without their noise. ``load_file(path, data_dir)`` takes the place of ``load`` where
+    the data is a user's own file; what is not known before it is read is empty or 0.
     """
 
     name: str
@@ -51,6 +52,7 @@ class DatasetInfo:
     locate: Callable[[Path | None], str | None] = field(repr=False)
     arguments: Callable[..., Any] = field(default=no_arguments, repr=False)
     clean: bool = False
+    load_file: Callable[[str, Path | None], LoadedData] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
