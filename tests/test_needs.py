@@ -12,6 +12,7 @@ from study.spec import StudySpec
 from tests.good_study import CLAIM, DECAY, WIDER_LR, spec_with
 
 SGD = 'name = "sgd", momentum = 0.9'
+ALL_CNN = 'name = "all_cnn_c", width = 0.125'
 SIZE = "batch_size = 64"
 SIZES = 'training.batch_size = ["full", 16]'
 FULL = (SIZE, 'batch_size = "full"')
@@ -82,6 +83,14 @@ REFUSED = {
         study('name = "sparse_adam"'),
         "sparse_adam needs sparse gradients, and those of all_cnn_c are dense; choose adam",
     ),
+    "muon on a linear model": (
+        study('name = "muon"', (ALL_CNN, 'name = "linear"')),
+        "muon is for weights between the first and the last layer, and linear has none; choose adamw",
+    ),
+    "muon on a single hidden layer": (
+        study('name = "muon"', (ALL_CNN, 'name = "mlp", depth = 1')),
+        "and mlp has none; choose adamw",
+    ),
     "asgd that never averages": (
         study('name = "asgd", t0 = 1e6'),
         "asgd averages from step t0 = 1e+06 on, and a trial has 32; lower optimizer.t0",
@@ -130,6 +139,7 @@ RIGHT = {
     "asgd that averages the last step": study('name = "asgd", t0 = 31'),
     "an average of the weights": study(SGD, ("epochs = 2", "epochs = 2, ema = 0.999")),
     "muon": study('name = "muon"'),
+    "muon on two hidden layers": study('name = "muon"', (ALL_CNN, 'name = "mlp"')),
 }
 
 
