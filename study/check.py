@@ -410,7 +410,6 @@ class _ArmChecks:
         dataset, optimizer, model = (_of(part, possible) for part in ("dataset", "optimizer", "model"))
         self._check_loss(arm, info, _of("loss", possible))
         self._check_augmentation(info, _of("augmentation", possible))
-        name = str(optimizer["name"].ends[0])
         if not self._was_right("dataset sizes", dataset):
             for values in _combinations(dataset):
                 self._check_sizes(info, values)
@@ -419,7 +418,7 @@ class _ArmChecks:
                 broken = OPTIMIZERS[str(values.pop("name"))].rule(values)
                 if broken:
                     raise StudyFileError(f"optimizer (arm {arm.name})", broken)
-        for need in OPTIMIZERS[name].needs:
+        for need in OPTIMIZERS[str(optimizer["name"].ends[0])].needs:
             self._check_need(arm, info, need, possible)
         if not self._was_right(f"model on {info.name}", model):
             for values in _combinations(model):

@@ -11,6 +11,7 @@ from typing import Any
 from study.batches import cuts
 from study.components.augmentation import Augmentation
 from study.components.datasets import DatasetInfo
+from study.components.datasets.classes import chosen_classes
 from study.components.datasets.splits import default_validation_size
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, Need
@@ -34,7 +35,7 @@ class Rule:
 
 
 def steps(values: Values, info: DatasetInfo) -> int:
-    """How many optimizer steps a trial makes."""
+    """How many steps a trial makes."""
     return int(values["training.epochs"]) * len(cuts(examples(values, info), batch_size(values, info)))
 
 
@@ -45,9 +46,11 @@ def gradient_evaluations(values: Values, info: DatasetInfo) -> int:
 
 
 def examples(values: Values, info: DatasetInfo) -> int:
-    """How many images a trial trains on."""
-    held_out = int(values.get("dataset.validation_size") or default_validation_size(info.train_examples))
-    return int(values.get("dataset.train_size") or info.train_examples - held_out)
+    """How many examples a trial trains on; of some classes alone, as many as if all were of one size."""
+    classes = chosen_classes(values.get("dataset.classes"), info.classes)
+    available = info.train_examples * max(1, len(classes)) // max(1, len(info.classes))
+    held_out = int(values.get("dataset.validation_size") or default_validation_size(available))
+    return int(values.get("dataset.train_size") or available - held_out)
 
 
 def batch_size(values: Values, info: DatasetInfo) -> int:

@@ -146,10 +146,10 @@ def test_outside_the_evaluation_all_is_as_it_was() -> None:
 def test_batch_norm_s_statistics_are_those_of_the_averaged_weights() -> None:
     trial = trial_of(EMA, BATCH_NORM)
     rows_of(trial)
-    images = torch.cat([images for images, _ in trial.parts["train_eval"]])
+    inputs = torch.cat([inputs for inputs, _ in trial.parts["train_eval"]])
     with as_judged(trial):
         norm, conv = trial.model.get_submodule("norm1"), trial.model.get_submodule("conv1")
-        expected = conv(images).mean((0, 2, 3))
+        expected = conv(inputs).mean((0, 2, 3))
         torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-5)
 
 

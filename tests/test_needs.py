@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from study.check import check
+from study.components.datasets import DATASETS
 from study.components.optimizers import OPTIMIZERS
 from study.errors import StudyFileError
 from study.needs import NEEDS
@@ -12,6 +13,7 @@ from study.spec import StudySpec
 from tests.good_study import CLAIM, DECAY, WIDER_LR, spec_with
 
 SGD = 'name = "sgd", momentum = 0.9'
+ALL_CNN = 'name = "all_cnn_c", width = 0.125'
 SIZE = "batch_size = 64"
 SIZES = 'training.batch_size = ["full", 16]'
 FULL = (SIZE, 'batch_size = "full"')
@@ -28,6 +30,8 @@ def study(optimizer: str, *changes: tuple[str, str]) -> StudySpec:
     return spec_with(*PLAIN, (SGD, optimizer), *changes)
 
 
+# Of the digits' ten, where a tenth is held out.
+TWO_CLASSES = round(DATASETS["digits"].train_examples * 2 / 10 * 9 / 10)
 LBFGS = (FULL, ("epochs = 2", 'epochs = 2, precision = "fp32"'))
 REFUSED = {
     "rprop on mini-batches": (
@@ -45,6 +49,10 @@ REFUSED = {
     "rprop on some mini-batches": (
         study('name = "rprop"', (f", {SIZE}", ""), ("[nuisance]", f"[nuisance]\n{SIZES}")),
         "training.batch_size is 16",
+    ),
+    "rprop on less than two classes' images": (
+        study('name = "rprop"', ("train_size = 1000", "classes = 2"), (SIZE, "batch_size = 200")),
+        f"needs batches of all {TWO_CLASSES} training examples, and training.batch_size is 200",
     ),
     "rprop under a schedule": (
         study('name = "rprop"', FULL, ("[fixed]", '[fixed]\nschedule.name = "cosine"')),
@@ -81,6 +89,14 @@ REFUSED = {
     "sparse_adam on dense gradients": (
         study('name = "sparse_adam"'),
         "sparse_adam needs sparse gradients, and those of all_cnn_c are dense; choose adam",
+    ),
+    "muon on a linear model": (
+        study('name = "muon"', (ALL_CNN, 'name = "linear"')),
+        "muon is for weights between the first and the last layer, and linear has none; choose adamw",
+    ),
+    "muon on a single hidden layer": (
+        study('name = "muon"', (ALL_CNN, 'name = "mlp", depth = 1')),
+        "and mlp has none; choose adamw",
     ),
     "asgd that never averages": (
         study('name = "asgd", t0 = 1e6'),
@@ -126,10 +142,14 @@ RIGHT = {
     "rprop on the whole training set": study('name = "rprop"', FULL),
     "rprop on a batch as large as the training set": study('name = "rprop"', (SIZE, "batch_size = 1000")),
     "rprop on mini-batches, knowingly": study('name = "rprop", mini_batches = true'),
+    "rprop on two classes' images": study(
+        'name = "rprop"', ("train_size = 1000", "classes = 2"), (SIZE, f"batch_size = {TWO_CLASSES}")
+    ),
     "lbfgs on a steady loss": study('name = "lbfgs"', *LBFGS),
     "asgd that averages the last step": study('name = "asgd", t0 = 31'),
     "an average of the weights": study(SGD, ("epochs = 2", "epochs = 2, ema = 0.999")),
     "muon": study('name = "muon"'),
+    "muon on two hidden layers": study('name = "muon"', (ALL_CNN, 'name = "mlp"')),
 }
 
 
