@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("symptoms", "choosing"),
         ("divergence", "batches", "devices", "averaging", "samplers", "curvature", "layerwise", "ledger"),
-        ("steps", "probe", "needs"),
+        ("steps", "probe", "needs", "complexity"),
         ("snapshot", "check"),
         ("autopsy", "checkpoint"),
         ("training",),
