@@ -15,6 +15,8 @@ from study.components.losses import PerExample
 from study.curvature import largest_eigenvalue, power_iteration
 from study.trial import finite_or_none
 
+# The Hessian and the noisy copies of the weights cost many passes, so they see a part of the examples.
+FEW_EXAMPLES = 128
 # The percentiles of the margins that are noted: Jiang et al. 2020 (1912.02178) take the tenth.
 MARGIN_PERCENTILES = (10, 50)
 # Flatness: the weights may move until the mean loss has risen by so many nats.
@@ -47,9 +49,9 @@ def measure(
     spectral_log_product       sum of ln s_i, s_i the largest singular value of layer i as an operator
     stable_rank_sum            sum of (Frobenius / s_i)^2, of the operators
     margin_10, margin_50       percentiles of logit[label] - largest other logit
-    sharpness                  the largest eigenvalue of the loss's Hessian
+    sharpness                  the largest eigenvalue of the loss's Hessian, on the first FEW_EXAMPLES
     flat_sigma                 the largest sd of Gaussian noise on the weights under which the mean loss
-                               rises by less than RISE nats; None where any noise in SIGMAS keeps within it
+                               on them rises by less than RISE nats; None where any in SIGMAS does not
 
     Spectral complexity of a margin g is exp(2 spectral_log_product) stable_rank_sum / g^2 (Neyshabur et al.
     2018, 1707.09564, with operators' norms). None where a number is not finite. The model stays as it is.
@@ -58,14 +60,15 @@ def measure(
     layers = linear_layers(model, images)
     norms = [spectral_norm(layer, generator) for layer in layers]
     parameters = tuple(model.parameters())
-    mean_loss = loss(model(images[:128]), labels[:128]).mean()
+    few, theirs = images[:FEW_EXAMPLES], labels[:FEW_EXAMPLES]
+    mean_loss = loss(model(few), theirs).mean()
     found = {
         "parameters": float(sum(each.numel() for each in parameters)),
         "spectral_log_product": sum(math.log(norm) if norm > 0 else -math.inf for norm in norms),
         "stable_rank_sum": sum(stable_rank(layer, norm) for layer, norm in zip(layers, norms, strict=True)),
         **margins(model, images, labels),
         "sharpness": largest_eigenvalue(mean_loss, parameters, generator),
-        "flat_sigma": flat_sigma(model, images, labels, loss, generator),
+        "flat_sigma": flat_sigma(model, few, theirs, loss, generator),
     }
     return {name: finite_or_none(value) for name, value in found.items()}
 

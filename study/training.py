@@ -274,8 +274,10 @@ def layer_metrics(layers: Mapping[str, Layers | None]) -> dict[str, float]:
 
 def final_complexity(trial: Trial, config: TrialConfig) -> dict[str, Any]:
     """The trained network's complexity (study.complexity.measure) over the first COMPLEXITY_EXAMPLES of the
-    evaluated training examples; empty where the study does not ask for it."""
-    if config.index >= int(config.hyperparameters.get("training.complexity", 0)):
+    evaluated training examples; empty where the study does not ask for it, and in regression, which has
+    no margins."""
+    asked = config.index < int(config.hyperparameters.get("training.complexity", 0))
+    if not asked or trial.task != "classification":
         return {}
     part = trial.parts["train_eval"]
     index = part.index[:COMPLEXITY_EXAMPLES]

@@ -31,7 +31,8 @@ def matrix(model: nn.Module, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     units = torch.eye(math.prod(shape)).view(-1, *shape)
     with torch.no_grad():
         columns = model(units) - model(torch.zeros(1, *shape))
-    return columns.flatten(1).T.numpy().astype(np.float64)
+    found: np.ndarray[Any, Any] = columns.flatten(1).T.numpy().astype(np.float64)
+    return found
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": 1}, {"stride": 2, "padding": 1}], ids=str)
