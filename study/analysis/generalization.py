@@ -18,6 +18,8 @@ from study.analysis.sizes import Network
 if TYPE_CHECKING:
     import pandas as pd
 
+Numbers = NDArray[np.float64]
+
 AXES = ("size", "width")
 # A memorised set: Zhang et al. 2017 (1611.03530) ask for 100 %; a few examples may be missed here.
 MEMORISED = 0.99
@@ -87,15 +89,17 @@ def scores(found: pd.DataFrame, draws: NDArray[np.int64]) -> tuple[Score, ...]:
 def score(found: pd.DataFrame, measure: str, draws: NDArray[np.int64]) -> Score:
     """Score one column of ``found`` by the means of its cells, over the blocks that have it."""
     known = found.dropna(subset=[measure, "gap"])
-    cells = _cells(known, measure)
-    blocks = np.sort(known["block"].unique())
-    again = [_tau(_cells(_drawn(known, blocks, draw), measure), measure) for draw in draws]
+    cells = known.groupby(list(AXES), as_index=False)[[measure, "gap"]].mean()
+    pivots = [known.pivot(index=list(AXES), columns="block", values=name) for name in (measure, "gap")]
+    values, gaps = (pivot.to_numpy(dtype=np.float64) for pivot in pivots)
+    again = [_resampled_tau(values, gaps, draw % values.shape[1]) for draw in draws]
     taus = [each for each in again if each is not None]
-    low, high = percentiles(taus) if taus and len(blocks) > 1 else (None, None)
+    low, high = percentiles(taus) if taus and values.shape[1] > 1 else (None, None)
     along = {axis: _along(cells, measure, axis) for axis in AXES}
     known_axes = [each for each in along.values() if each is not None]
     granulated = sum(known_axes) / len(known_axes) if known_axes else None
-    return Score(measure, len(cells), Estimate(_tau(cells, measure), low, high), along, granulated)
+    tau = _tau(cells[measure].to_numpy(), cells["gap"].to_numpy())
+    return Score(measure, len(cells), Estimate(tau, low, high), along, granulated)
 
 
 def random_label_capacity(trials: pd.DataFrame, classes: int) -> tuple[Capacity, ...]:
@@ -117,29 +121,27 @@ def _value(measure: Measure, row: Mapping[str, Any]) -> float:
     return math.nan if None in values else measure.of(*values)
 
 
-def _cells(known: pd.DataFrame, measure: str) -> pd.DataFrame:
-    return known.groupby(list(AXES), as_index=False)[[measure, "gap"]].mean()
+def _resampled_tau(values: Numbers, gaps: Numbers, draw: NDArray[np.int64]) -> float | None:
+    """Over the means of the drawn blocks, (cells, blocks) each; a cell without any of them is left out."""
+    known = np.isfinite(values[:, draw]).any(axis=1)
+    means = (np.nanmean(each[known][:, draw], axis=1) for each in (values, gaps))
+    return _tau(*means)
 
 
-def _drawn(known: pd.DataFrame, blocks: NDArray[Any], draw: NDArray[np.int64]) -> pd.DataFrame:
-    """The rows as often as their block was drawn."""
-    times = np.bincount(draw % len(blocks), minlength=len(blocks))
-    return known.loc[known.index.repeat(times[np.searchsorted(blocks, known["block"])])]
-
-
-def _tau(cells: pd.DataFrame, measure: str) -> float | None:
+def _tau(values: Numbers, gaps: Numbers) -> float | None:
     from scipy import stats
 
-    if len(cells) < 2:
+    if len(values) < 2:
         return None
-    tau = float(stats.kendalltau(cells[measure], cells["gap"]).statistic)
+    tau = float(stats.kendalltau(values, gaps).statistic)
     return tau if math.isfinite(tau) else None
 
 
 def _along(cells: pd.DataFrame, measure: str, axis: str) -> float | None:
     """The mean of the taus along ``axis``, one for each value of the other."""
     other = next(each for each in AXES if each != axis)
-    taus = [_tau(line, measure) for _, line in cells.groupby(other)]
+    lines = cells.groupby(other)
+    taus = [_tau(line[measure].to_numpy(), line["gap"].to_numpy()) for _, line in lines]
     known = [tau for tau in taus if tau is not None]
     return sum(known) / len(known) if known else None
 

@@ -220,10 +220,10 @@ def _network(hidden: int) -> ModelClass:
 
 
 CLASSES = (
-    ModelClass("linear in 2 inputs", 2, 3, exact=True, fit=least_squares(linear)),
-    ModelClass("quadratic in 2 inputs", 2, 6, exact=True, fit=least_squares(quadratic)),
-    ModelClass("linear in 10 inputs", 10, 11, exact=True, fit=least_squares(linear)),
-    ModelClass("quadratic in 10 inputs", 10, 66, exact=True, fit=least_squares(quadratic)),
+    ModelClass("linear in 2-d", 2, 3, exact=True, fit=least_squares(linear)),
+    ModelClass("quadratic in 2-d", 2, 6, exact=True, fit=least_squares(quadratic)),
+    ModelClass("linear in 10-d", 10, 11, exact=True, fit=least_squares(linear)),
+    ModelClass("quadratic in 10-d", 10, 66, exact=True, fit=least_squares(quadratic)),
     _network(3),
     _network(10),
 )

@@ -10,6 +10,8 @@ from study.analysis.figures.curves import draw_curves
 from study.analysis.figures.divergence import draw_divergence
 from study.analysis.figures.drawing import Drawing, Theme
 from study.analysis.figures.ranking import draw_ranking
+from study.analysis.figures.size_map import draw_size_map
+from study.analysis.figures.tradeoff import draw_tradeoff
 from study.analysis.figures.tuning import draw_tuning
 from study.analysis.figures.verdicts import draw_verdicts
 from study.analysis.outcomes import Results
@@ -25,6 +27,8 @@ FIGURES: Mapping[str, Draw] = {
     "ranking": draw_ranking,
     "critical_difference": draw_critical_difference,
     "curves": draw_curves,
+    "tradeoff": draw_tradeoff,
+    "size_map": draw_size_map,
     "tuning": draw_tuning,
     "budget": draw_budget,
     "verdicts": draw_verdicts,
