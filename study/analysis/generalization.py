@@ -108,11 +108,13 @@ def random_label_capacity(trials: pd.DataFrame, classes: int) -> tuple[Capacity,
     random = trials[(trials["dataset.label_noise"] == 1.0) & (trials["status"] == "ok")]
     chance = 1 / classes
     capacities = []
-    for width, mine in random.groupby("model.width"):
+    for width in np.unique(random["model.width"]).tolist():
+        mine = random[random["model.width"] == width]
         accuracy = mine.groupby("dataset.train_size")["train_eval_accuracy"].mean()
-        whole = [int(size) for size in accuracy.index[accuracy >= MEMORISED]]
-        advantage = {int(size): float((each - chance) / (1 - chance)) for size, each in accuracy.items()}
-        capacities.append(Capacity(float(width), max(whole, default=None), advantage))
+        fitted = dict(zip(accuracy.index.tolist(), accuracy.tolist(), strict=True))
+        whole = [size for size, each in fitted.items() if each >= MEMORISED]
+        advantage = {size: (each - chance) / (1 - chance) for size, each in fitted.items()}
+        capacities.append(Capacity(width, max(whole, default=None), advantage))
     return tuple(capacities)
 
 

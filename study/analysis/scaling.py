@@ -78,7 +78,8 @@ def fit_law(cells: pd.DataFrame, chance: float) -> JointLaw:
     n, m, error = (cells[name].to_numpy(dtype=np.float64) for name in ("size", "parameters", "error"))
 
     def law(logs: Numbers) -> JointLaw:
-        return JointLaw(*(float(each) for each in np.exp(logs)), chance)
+        a, alpha, b, beta, floor = map(float, np.exp(logs))
+        return JointLaw(a, alpha, b, beta, floor, chance)
 
     def residuals(logs: Numbers) -> Numbers:
         found: Numbers = law(logs).at(n, m) / error - 1
@@ -107,7 +108,8 @@ def fit_law(cells: pd.DataFrame, chance: float) -> JointLaw:
 
 def misses(law: JointLaw, cells: pd.DataFrame) -> Numbers:
     """The relative differences, predicted over measured less one."""
-    found: Numbers = law.at(cells["size"], cells["parameters"]) / cells["error"].to_numpy(np.float64) - 1
+    n, m, error = (cells[name].to_numpy(dtype=np.float64) for name in ("size", "parameters", "error"))
+    found: Numbers = law.at(n, m) / error - 1
     return found
 
 

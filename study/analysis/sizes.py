@@ -114,7 +114,7 @@ def ridge(cells: pd.DataFrame, draws: NDArray[np.int64]) -> Ridge | None:
 
 
 def networks(
-    spec: StudySpec, widths: Sequence[float], classes: int, shape: tuple[int, int, int]
+    spec: StudySpec, widths: Sequence[float], classes: int, shape: tuple[int, ...]
 ) -> tuple[Network, ...]:
     """The widths' networks, narrowest first. Only all_cnn_c's layers are known; none for another model."""
     held: Mapping[str, Any] = spec.arms()[0].held
@@ -125,9 +125,7 @@ def networks(
     return tuple(_network(width, activation, classes, shape, factor) for width in sorted(set(widths)))
 
 
-def _network(
-    width: float, activation: str, classes: int, shape: tuple[int, int, int], factor: int
-) -> Network:
+def _network(width: float, activation: str, classes: int, shape: tuple[int, ...], factor: int) -> Network:
     layers = vc.all_cnn_c_layers(width, classes, shape, factor)
     return Network(
         width,

@@ -76,12 +76,15 @@ def tradeoff(spec: StudySpec, results: Results) -> Tradeoff | None:
     group = sizes.groups(cells)[0]
     mine = cells[cells["group"] == group]
     info = DATASETS[str(spec.arms()[0].held["dataset.name"])]
-    found = sizes.networks(spec, list(mine["width"]), len(info.classes), info.shape)
+    found = sizes.networks(spec, mine["width"].tolist(), len(info.classes), info.shape)
     by_width = {network.width: network for network in found}
-    best = float(sizes.means(mine).min(axis=None))
+    best = float(sizes.means(mine).to_numpy(np.float64).min())
     return Tradeoff(
         group,
-        tuple(_line(width, rows, by_width.get(float(width))) for width, rows in mine.groupby("width")),
+        tuple(
+            _line(width, mine[mine["width"] == width], by_width.get(width))
+            for width in np.unique(mine["width"]).tolist()
+        ),
         1 - 1 / len(info.classes),
         len(info.classes),
         vc.certificate(round(best * info.test_examples), info.test_examples),
@@ -103,8 +106,8 @@ def _line(width: float, rows: pd.DataFrame, network: Network | None) -> WidthLin
     gap_curve = learning_curve(rows, "gap")
     bound = network and network.upper and vc.examples_needed(network.upper, TARGET_GAP)
     return WidthLine(
-        float(width),
-        tuple(_cell(int(size), cell) for size, cell in rows.groupby("size")),
+        width,
+        tuple(_cell(size, rows[rows["size"] == size]) for size in np.unique(rows["size"]).tolist()),
         network,
         learning_curve(rows),
         gap_curve,

@@ -110,7 +110,7 @@ def linear_dimension(features: int) -> int:
 
 
 def all_cnn_c_layers(
-    width: float, classes: int = 10, shape: tuple[int, int, int] = (32, 32, 3), factor: int = 1
+    width: float, classes: int = 10, shape: tuple[int, ...] = (32, 32, 3), factor: int = 1
 ) -> Layers:
     """The layers of the project's padded all_cnn_c on pictures of ``shape`` (height, width, channels);
     ``factor`` 2 where the activation doubles the channels (CReLU)."""

@@ -67,8 +67,10 @@ class Validity:
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        rows = self.cells.astype(object).where(np.isfinite(self.cells["penalty"]), None)
-        rows = self.cells.assign(penalty=rows["penalty"]).to_dict("records")
+        rows = [
+            {**row, "penalty": row["penalty"] if math.isfinite(row["penalty"]) else None}
+            for row in self.cells.to_dict("records")
+        ]
         return {
             "eta": self.eta,
             "bayes_error": BAYES_ERROR,

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from study.analysis.vc import (
@@ -24,6 +25,7 @@ from study.analysis.vc import (
 )
 from study.components.activations import ACTIVATIONS, nonlinearity
 from study.components.models import MODELS
+from study.components.sizes import sizes
 from study.seeding import derive_seed
 
 # -- the penalty
@@ -98,15 +100,16 @@ def test_the_dimensions_of_all_cnn_c(
 
 @pytest.mark.parametrize("activation", ["relu", "crelu"])
 @pytest.mark.parametrize("width", [0.0625, 0.3, 1.0])
-def test_the_layers_weights_are_those_of_the_model_that_is_trained(width: float, activation: str) -> None:
+def test_the_layers_are_those_of_the_model_that_is_trained(width: float, activation: str) -> None:
     import torch
 
     generator = torch.Generator().manual_seed(derive_seed("layers"))
     shape = (32, 32, 3)
     model = MODELS["all_cnn_c"].build(shape, 10, nonlinearity(activation), generator, width=width)
-    built = [sum(p.numel() for p in conv.parameters()) for conv in model if isinstance(conv, torch.nn.Conv2d)]
-    factor = ACTIVATIONS[activation].factor
-    assert list(all_cnn_c_layers(width, 10, shape, factor).weights) == built
+    found = all_cnn_c_layers(width, 10, shape, ACTIVATIONS[activation].factor)
+    assert list(zip(found.weights, found.units, strict=True)) == [
+        (layer.weights, layer.units) for layer in sizes(model, shape)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_the_bound_of_a_linear_layer_is_above_its_exact_dimension() -> None:
     assert 1 < ratio < 6
 
 
-def shattered(points: np.ndarray) -> bool:  # type: ignore[type-arg]
+def shattered(points: NDArray[np.float64]) -> bool:
     """Whether planes with a threshold give the points every labelling: by linear programmes."""
     from scipy.optimize import linprog
 

@@ -79,7 +79,8 @@ def _panel(
     dress(axes, theme, grid="none")
     axes.tick_params(length=0)
     if ridge:
-        _mark(axes, list(means.columns), list(means.index), ridge, theme)
+        columns, rows = np.unique(cells["size"]).tolist(), np.unique(cells["width"]).tolist()
+        _mark(axes, columns, rows, ridge, theme)
 
 
 def _mark(axes: Axes, columns: list[int], rows: list[float], ridge: Ridge, theme: Theme) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from study.analysis import vc
 from study.analysis.figures.drawing import (
@@ -156,17 +157,17 @@ def _needed(axes: Axes, trade: Tradeoff, styles: dict[float, dict[str, Any]], th
 
 
 def _points(axes: Axes, line: WidthLine, intervals: Sequence[Interval], **style: Any) -> None:
-    known = [
-        (cell.size, each) for cell, each in zip(line.cells, intervals, strict=True) if each.mean is not None
+    means = [
+        (c.size, each.mean) for c, each in zip(line.cells, intervals, strict=True) if each.mean is not None
     ]
-    xs = [size for size, _ in known]
-    axes.plot(xs, [each.mean for _, each in known], markersize=3, linewidth=1, **style)  # type: ignore[misc]
-    for x, each in known:
+    if means:
+        axes.plot(*zip(*means, strict=True), markersize=3, linewidth=1, **style)
+    for x, each in zip([cell.size for cell in line.cells], intervals, strict=True):
         if each.low is not None and each.high is not None:
             axes.plot([x, x], [each.low, each.high], color=style["color"], linewidth=0.7)
 
 
-def _bound(axes: Axes, grid: np.ndarray, h: float, **style: Any) -> None:  # type: ignore[type-arg]
+def _bound(axes: Axes, grid: NDArray[np.float64], h: float, **style: Any) -> None:
     """The penalty where it is defined; the line starts at N = h and is joined to nothing."""
     known = [(n, value) for n in grid if (value := vc.penalty(h, float(n))) < math.inf]
     if known:
