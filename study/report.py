@@ -21,7 +21,11 @@ from study.record import StudyRecord, write_whole
 if TYPE_CHECKING:
     from rich.console import Console
 
-FIGURE_NAMES = ("divergence", "ranking", "critical_difference", "curves", "tuning", "budget", "verdicts")
+FIGURE_NAMES = (
+    *("divergence", "ranking", "critical_difference", "curves", "tradeoff", "size_map"),
+    *("measures", "depth", "splits", "spikes"),
+    *("tuning", "budget", "verdicts"),
+)
 DIVERGENCE_MAP = "divergence_map.csv"
 
 

@@ -19,6 +19,7 @@ from study.averaging import EMA, Average
 from study.batches import divide, seeded
 from study.checkpoint import Checkpoints
 from study.choosing import restricted
+from study.complexity import measure
 from study.components.activations import ACTIVATIONS, nonlinearity
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS
@@ -63,6 +64,9 @@ ALIKE = 0.01
 # not always die to the last unit.
 SILENT = 0.99
 
+# What the trained network's margins are taken of.
+COMPLEXITY_EXAMPLES = 500
+
 
 class Diverged(Exception):
     """Ends a training from within; carries the verdict."""
@@ -105,6 +109,7 @@ def train(
         curve: list[Row] = list(saved.curve) if saved else []
         started -= saved.seconds if saved else 0.0
         metrics: dict[str, float] = {}
+        complexity: dict[str, Any] = {}
         verdict, found = Verdict("ok"), None
         recorder = Recorder(trial) if autopsy else None
         try:
@@ -116,6 +121,7 @@ def train(
                     report(row)
             metrics = final_metrics(trial, curve[-1])
             layers["end"] = measured_layers(trial, config, "end")
+            complexity = final_complexity(trial, config)
         except Diverged as end:
             verdict = end.verdict
         spent, events = gradient_evaluations(trial, verdict), trial.monitor.events
@@ -136,6 +142,7 @@ def train(
                 "parameters": parameter_count(trial.model),
                 **curvature,
                 **layers_by_name(layers),
+                **complexity,
             },
             autopsy=found,
             events=events,
@@ -237,6 +244,20 @@ def initial_curvature(trial: Trial, config: TrialConfig) -> dict[str, Any]:
         loss = trial.loss(model(inputs), targets).mean()
         found = largest_eigenvalue(loss, tuple(model.parameters()), seeded(config.seed, "curvature"))
     return {"curvature": {"largest_eigenvalue": finite_or_none(found), "examples": len(index)}}
+
+
+def final_complexity(trial: Trial, config: TrialConfig) -> dict[str, Any]:
+    """The trained network's complexity (study.complexity.measure) over the first COMPLEXITY_EXAMPLES of the
+    evaluated training examples; empty where the study does not ask for it, and in regression, which has
+    no margins."""
+    asked = config.index < int(config.hyperparameters.get("training.complexity", 0))
+    if not asked or trial.task != "classification":
+        return {}
+    part = trial.parts["train_eval"]
+    index = part.index[:COMPLEXITY_EXAMPLES]
+    generator = seeded(config.seed, "complexity")
+    found = measure(trial.model, *part.source.batch(index), trial.loss, generator)
+    return {"complexity": {**found, "examples": len(index)}}
 
 
 def by_component(hyperparameters: Mapping[str, Scalar]) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("symptoms", "choosing"),
         ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger"),
-        ("steps", "probe", "needs"),
+        ("steps", "probe", "needs", "complexity"),
         ("snapshot", "check", "layerwise"),
         ("autopsy", "checkpoint"),
         ("training",),

@@ -18,7 +18,8 @@ CURVE = (*TRIAL, "epoch")
 
 def trials(results: Results) -> pd.DataFrame:
     """One row a trial: who it was, how it ended, what it cost, its final metrics (``val_accuracy``,
-    ...) and its hyperparameters (``optimizer.lr``, ...). What a trial does not have is NaN."""
+    ...), its hyperparameters (``optimizer.lr``, ...) and what was measured of the trained network
+    (``complexity.sharpness``, ...). What a trial does not have is NaN."""
     return _frame([_trial_row(result) for result in results.values()], (*TRIAL, *ENDING))
 
 
@@ -62,4 +63,5 @@ def _trial_row(result: TrialResult) -> dict[str, Any]:
         "device": result.environment.get("device"),
         **result.metrics,
         **result.config.hyperparameters,
+        **{f"complexity.{name}": value for name, value in result.environment.get("complexity", {}).items()},
     }

@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "init",
     "schema": "studies",
     "facts": "facts",
+    "vc-validity": "vc_validity",
     "components": "components",
     "plan": "plan",
     "run": "run",
@@ -52,7 +53,8 @@ class Commands(click.RichGroup):
         if name not in COMMANDS:
             raise click.UsageError(f"there is no command {shorten(name)}; {nearest(name, COMMANDS)}", ctx)
         module = importlib.import_module(f"study.cli.{COMMANDS[name]}")
-        command: click.Command = getattr(module, f"{name}_command" if name in ("list", "run") else name)
+        attribute = f"{name}_command" if name in ("list", "run") else name.replace("-", "_")
+        command: click.Command = getattr(module, attribute)
         return command
 
 

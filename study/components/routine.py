@@ -23,6 +23,8 @@ class Routine:
     ``evaluation_batch`` is how many examples are evaluated at once, where that is to be held: it matters
     where batch norm goes by the batch. ``evaluation_order`` is that of the validation and test examples:
     as they are stored, or by class.
+    ``complexity`` is in how many of an arm's first trials and replicates the trained network's complexity is
+    measured at the end (study.complexity).
     """
 
     epochs: Annotated[int, Ge(1)]
@@ -34,3 +36,4 @@ class Routine:
     layerwise: Annotated[int, Ge(0)] = 0
     evaluation_batch: Annotated[int, Ge(2)] | None = None
     evaluation_order: Literal["stored", "by_class"] = "stored"
+    complexity: Annotated[int, Ge(0)] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,48 @@ def finished(arm: str, phase: Phase, index: int, score: float, lr: float = 0.01)
     if phase == "confirm":
         metrics |= {"test_accuracy": score - 0.01, "test_loss": 2.01 - score, "test_error": 1.01 - score}
     return trial(arm, phase, index, metrics, lr=lr, curve=curve)
+
+
+SIZES = (250, 500, 1000, 2000, 4000)
+WIDTHS = (0.03125, 0.0625, 0.125)
+
+
+def size_spec(replicates: int = 4, **scientific: Any) -> StudySpec:
+    """A study that compares training-set sizes and widths on CIFAR-10, tuning nothing."""
+    held = {"dataset": {"name": "cifar10"}, "model": {"name": "all_cnn_c"}, "activation": {"name": "relu"}}
+    return planted_spec(
+        replicates=replicates,
+        objective="val_error",
+        scientific={"dataset": {"train_size": list(SIZES)}, "model": {"width": list(WIDTHS)}, **scientific},
+        nuisance={},
+        fixed={part: table for part, table in held.items() if part not in scientific},
+    )
+
+
+def size_results(spec: StudySpec, seed: int = 0) -> dict[str, TrialResult]:
+    """Replicates whose test errors fall with the data, from a floor that is lower for wider networks, and
+    whose best width grows with the data; gaps are 0.4 (n / 250)^-0.6 times a power of the width."""
+    draw = random.Random(seed)
+    blocks = [draw.gauss(0, 0.01) for _ in range(spec.search.replicates)]
+    results = []
+    for arm in spec.arms():
+        n, width = int(arm.values["dataset.train_size"]), float(arm.values["model.width"])
+        for index, block in enumerate(blocks):
+            fitted = 0.15 + 5 * n**-0.45 + 0.04 * (0.125 / width) ** 0.5 + 0.2 * 8 * width * 250 / n
+            test = min(0.9, fitted) + block + draw.gauss(0, 0.004)
+            gap = 0.4 * (n / 250) ** -0.6 * (width / 0.0625) ** 0.3 * (1 + draw.gauss(0, 0.03))
+            metrics = {"test_error": test, "train_eval_error": test - gap, "val_error": test}
+            complexity = {
+                "parameters": 1e5 * width,
+                "spectral_log_product": 3 + width,
+                "stable_rank_sum": 10.0,
+                "margin_10": -n * width,
+                "margin_50": 1.0,
+                "sharpness": 10 * gap,
+                "flat_sigma": 0.01 / gap,
+            }
+            one = trial(arm.name, "confirm", index, metrics)
+            config = replace(one.config, hyperparameters=arm.complete({}))
+            environment = {**one.environment, "complexity": complexity}
+            results.append(replace(one, config=config, environment=environment))
+    return by_id(results)

@@ -4,25 +4,51 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 from matplotlib.text import Text
 
 from study.analysis.figures import FIGURES
-from study.analysis.figures.drawing import LIGHT, THEMES, Drawing, Theme, plain, png, readable_on
+from study.analysis.figures.drawing import LIGHT, THEMES, Drawing, Theme, plain, png, readable_on, svg
+from study.analysis.figures.tradeoff import GAP_AXIS
 from study.analysis.outcomes import Results
 from study.analysis.ranking import ranking
 from study.spec import StudySpec
-from tests.analysis.planted import by_id, diverged, finished, planted_spec, renamed, scores, simulated, trial
+from tests.analysis.planted import (
+    SIZES,
+    by_id,
+    diverged,
+    finished,
+    planted_spec,
+    renamed,
+    scores,
+    simulated,
+    size_results,
+    size_spec,
+    trial,
+)
 
-# A study that bisects has every figure.
+# A study that bisects has every figure but those of data sizes.
 BISECTING = {"sampler": "bisect", "trials_per_arm": 6, "replicates": 4}
 SPEC = planted_spec("relu", "elu", "tanh", search=BISECTING)
 WHOLE = simulated(SPEC, {"relu": 0.4, "elu": 0.5, "tanh": 0.3})
+SIZE_SPEC = size_spec()
+SIZE_WHOLE = size_results(SIZE_SPEC)
+OF_SIZES = ("tradeoff", "size_map", "measures")
+# Those that only a study of their own has (see test_note_figures).
+APART = ("depth", "splits", "spikes")
+EVERY = [name for name in FIGURES if name not in APART]
+NAMED = [name for name in FIGURES if name not in (*OF_SIZES, *APART)]
 HOSTILE = "$x^2$ \\frac{} $$ \x1b[31m \u202e 漢字 \U0001f600 <script> _under_ 100% {braces}"
 
 
 def draw(name: str, spec: StudySpec, results: Results, theme: Theme = LIGHT) -> Drawing | None:
     return FIGURES[name](spec, results, ranking(spec, results), theme)
+
+
+def draw_whole(name: str, theme: Theme = LIGHT) -> Drawing | None:
+    spec, results = (SIZE_SPEC, SIZE_WHOLE) if name in OF_SIZES else (SPEC, WHOLE)
+    return draw(name, spec, results, theme)
 
 
 def words(drawing: Drawing) -> str:
@@ -33,9 +59,9 @@ def words(drawing: Drawing) -> str:
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", EVERY)
 def test_each_figure_is_a_png_of_one_columns_width(name: str, theme: Theme) -> None:
-    drawing = draw(name, SPEC, WHOLE, theme)
+    drawing = draw_whole(name, theme)
     assert drawing is not None
     data = png(drawing.figure)
     width, height = struct.unpack(">II", data[16:24])
@@ -43,12 +69,13 @@ def test_each_figure_is_a_png_of_one_columns_width(name: str, theme: Theme) -> N
     assert (width, 300 < height < 2000) == (875, True)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_same_results_give_the_same_bytes(name: str) -> None:
-    first, second = draw(name, SPEC, WHOLE), draw(name, SPEC, WHOLE)
+    first, second = draw_whole(name), draw_whole(name)
     assert first
     assert second
     assert png(first.figure) == png(second.figure)
+    assert svg(first.figure) == svg(second.figure)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -56,7 +83,7 @@ def test_nothing_is_drawn_of_no_results(name: str) -> None:
     assert draw(name, SPEC, {}) is None
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NAMED)
 def test_hostile_names_are_drawn_as_text(name: str) -> None:
     spec = renamed(planted_spec("relu", "elu", search=BISECTING), HOSTILE)
     results = simulated(spec, {HOSTILE: 0.4, "elu": 0.5})
@@ -78,9 +105,9 @@ def test_long_names_are_cut() -> None:
     assert len(plain("a" * 64)) == 28
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", EVERY)
 def test_axes_are_labelled(name: str) -> None:
-    drawing = draw(name, SPEC, WHOLE)
+    drawing = draw_whole(name)
     assert drawing is not None
     assert any(axes.get_xlabel() for axes in drawing.figure.axes)
 
@@ -171,3 +198,50 @@ def test_many_arms_are_cut_and_the_caption_says_so() -> None:
 
 def test_text_on_a_colour_has_contrast() -> None:
     assert (readable_on("#ffffff"), readable_on(LIGHT.ink)) == ("#000000", "#ffffff")
+
+
+# -- data sizes and widths
+
+
+def test_no_penalty_is_drawn_where_the_formula_is_undefined() -> None:
+    drawing = draw_whole("tradeoff")
+    assert drawing
+    gaps = drawing.figure.axes[1]
+    largest = max(SIZES)
+    for line in gaps.lines:
+        y = np.asarray(line.get_ydata(), dtype=float)
+        assert np.isfinite(y).all()
+        assert (y <= GAP_AXIS[1]).all()
+    assert "formula undefined" in words(drawing)
+    assert max(gaps.get_xlim()) < 2 * largest
+
+
+def test_the_trade_off_says_what_its_points_and_bands_are() -> None:
+    drawing = draw_whole("tradeoff")
+    assert drawing
+    assert "4 replicates" in drawing.caption
+    assert "95 % t intervals" in drawing.caption
+    assert "Clopper-Pearson" in drawing.caption
+    assert "proxy" in drawing.caption
+
+
+def test_an_activation_without_a_bound_is_told() -> None:
+    spec = size_spec(activation={"name": ["elu"]})
+    drawing = draw("tradeoff", spec, size_results(spec))
+    assert drawing
+    assert "no such bound" in drawing.caption
+
+
+def test_the_map_marks_each_sizes_best_width() -> None:
+    drawing = draw_whole("size_map")
+    assert drawing
+    assert len(drawing.figure.axes[0].patches) == len(SIZES)
+    assert "n = 4 replicates a cell" in drawing.caption
+    assert "Best width ~ N^b with b = " in drawing.caption
+
+
+def test_each_setting_of_another_axis_has_a_map_of_its_own() -> None:
+    spec = size_spec(optimizer={"weight_decay": [0.0, 0.001]})
+    drawing = draw("size_map", spec, size_results(spec))
+    assert drawing
+    assert len(drawing.figure.axes) == 2

@@ -7,9 +7,15 @@ from collections.abc import Callable, Mapping
 from study.analysis.figures.budget import draw_budget
 from study.analysis.figures.critical_difference import draw_critical_difference
 from study.analysis.figures.curves import draw_curves
+from study.analysis.figures.depth import draw_depth
 from study.analysis.figures.divergence import draw_divergence
 from study.analysis.figures.drawing import Drawing, Theme
+from study.analysis.figures.measures import draw_measures
 from study.analysis.figures.ranking import draw_ranking
+from study.analysis.figures.size_map import draw_size_map
+from study.analysis.figures.spikes import draw_spikes
+from study.analysis.figures.splits import draw_splits
+from study.analysis.figures.tradeoff import draw_tradeoff
 from study.analysis.figures.tuning import draw_tuning
 from study.analysis.figures.verdicts import draw_verdicts
 from study.analysis.outcomes import Results
@@ -25,6 +31,12 @@ FIGURES: Mapping[str, Draw] = {
     "ranking": draw_ranking,
     "critical_difference": draw_critical_difference,
     "curves": draw_curves,
+    "tradeoff": draw_tradeoff,
+    "size_map": draw_size_map,
+    "measures": draw_measures,
+    "depth": draw_depth,
+    "splits": draw_splits,
+    "spikes": draw_spikes,
     "tuning": draw_tuning,
     "budget": draw_budget,
     "verdicts": draw_verdicts,

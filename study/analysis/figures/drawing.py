@@ -185,6 +185,15 @@ def _drawable() -> frozenset[int]:
     return frozenset(font.get_charmap())
 
 
+def width_styles(widths: Sequence[float], theme: Theme) -> dict[float, dict[str, Any]]:
+    """A colour and a marker for each width, narrowest first."""
+    ordered = enumerate(sorted(set(widths)))
+    return {
+        width: {"color": theme.arms[at % len(theme.arms)], "marker": MARKERS[at % len(MARKERS)]}
+        for at, width in ordered
+    }
+
+
 def svg(figure: Figure) -> bytes:
     """The figure as an SVG, its text as outlines, so that it looks the same everywhere; equal figures give
     equal bytes."""
