@@ -14,7 +14,7 @@ from annotated_types import Ge, Interval
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 
-from study.claims import HAPPENINGS, SHARE, STABLE_LR, STRICT, Claim, Trend
+from study.claims import HAPPENINGS, IN_TRAINING, MINUS, SHARE, STABLE_LR, STRICT, Claim, Trend
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
@@ -118,8 +118,14 @@ def _check_independent(spec: StudySpec, key: str, name: str) -> None:
 
 def _judge(spec: StudySpec) -> str:
     """A metric that depends on no hyperparameter."""
-    info = DATASETS.get(str(spec.held.get("dataset.name")))
+    info = _data_set(spec)
     return "rmse" if info is not None and info.task == "regression" else "accuracy"
+
+
+def _data_set(spec: StudySpec) -> DatasetInfo | None:
+    """What is known of the study's data set; None where there is none of that name, which is said later."""
+    name = str(spec.held.get("dataset.name"))
+    return DATASETS[name] if name in DATASETS.names() else None
 
 
 def _varied(spec: StudySpec) -> Iterator[str]:
@@ -139,19 +145,38 @@ def _check_claims(spec: StudySpec) -> None:
         if claim.metric == SHARE:
             _check_share_claim(claim, f"claims[{index}]")
             continue
-        if claim.metric not in full_names():
-            unknown = f"unknown metric {shorten(claim.metric)}"
-            raise StudyFileError(key, unknown, None, nearest(claim.metric, full_names()))
-        if claim.metric.startswith("val_"):
-            raise StudyFileError(
-                key,
-                "must not be of the validation split, on which the winners were picked",
-                claim.metric,
-                "e.g. test_" + claim.metric[4:],
-            )
-        _check_independent(spec, key, claim.metric)
+        for name in _parts(claim, key):
+            _check_claimed(spec, key, name)
         if claim.trend:
             _check_trend(spec, claim, claim.trend, f"claims[{index}].trend")
+
+
+def _parts(claim: Claim, key: str) -> list[str]:
+    """The metrics that a claim is about: one, or two whose difference it is about."""
+    names = claim.metric.split(MINUS)
+    if len(names) > 1 and (len(names) > 2 or claim.kind == "ranking"):
+        raise StudyFileError(
+            key,
+            "must be one metric, or one minus another where the claim is not a ranking",
+            claim.metric,
+            'e.g. "test_error - train_eval_error"',
+        )
+    return names
+
+
+def _check_claimed(spec: StudySpec, key: str, name: str) -> None:
+    """One metric that a claim is about."""
+    known = (*full_names(), *IN_TRAINING)
+    if name not in known:
+        raise StudyFileError(key, f"unknown metric {shorten(name)}", None, nearest(name, known))
+    if name.startswith("val_"):
+        raise StudyFileError(
+            key,
+            "must not be of the validation split, on which the winners were picked",
+            name,
+            "e.g. test_" + name[4:],
+        )
+    _check_independent(spec, key, name)
 
 
 def _check_trend(spec: StudySpec, claim: Claim, trend: Trend, key: str) -> None:
@@ -226,7 +251,7 @@ def _check_data_set(spec: StudySpec) -> None:
 
 def _check_tasks(spec: StudySpec) -> None:
     """Metrics that mean something on the data set."""
-    info = DATASETS.get(str(spec.held.get("dataset.name")))
+    info = _data_set(spec)
     if info is None:
         return
     names = {"objective.metric": spec.objective.metric}

@@ -22,6 +22,10 @@ Judgement = Literal["reproduced", "contradicted", "undecided"]
 
 # A metric that no single trial has: the learning rate at which half of an arm's trainings blow up.
 STABLE_LR = "lr50"
+# A claim may be about how far one metric of a trial lies above another: "test_error - train_eval_error".
+MINUS = " - "
+# What only the training itself shows: means over its last epoch, in train mode and while the weights move.
+IN_TRAINING = ("train_accuracy", "train_loss")
 # Another: what share of the trials something happens in.
 SHARE = "trials"
 # What may happen in a trial: how it ends (study.trial.Verdict's status or kind), or an event on its way.

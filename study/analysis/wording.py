@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from study import claims
 from study.analysis.intervals import Interval
 from study.analysis.outcomes import quantity
 from study.errors import one_line
@@ -87,6 +88,8 @@ def duration(seconds: float) -> str:
 
 def metric_name(metric: str) -> str:
     """``test_accuracy`` to ``test accuracy``, ``val_loss`` to ``validation loss``."""
+    if claims.MINUS in metric:
+        return f" {MINUS} ".join(map(metric_name, metric.split(claims.MINUS, 1)))
     what = quantity(metric)
     split = metric.removesuffix(what).rstrip("_")
     return one_line(f"{SPLIT_NAMES.get(split, split)} {what.replace('_', ' ')}")
