@@ -145,23 +145,23 @@ def _check_claims(spec: StudySpec) -> None:
         if claim.metric == SHARE:
             _check_share_claim(claim, f"claims[{index}]")
             continue
-        for name in _parts(claim, key):
+        for name in claim.metric.split(MINUS):
             _check_claimed(spec, key, name)
+        _check_difference(claim, key)
         if claim.trend:
             _check_trend(spec, claim, claim.trend, f"claims[{index}].trend")
 
 
-def _parts(claim: Claim, key: str) -> list[str]:
-    """The metrics that a claim is about: one, or two whose difference it is about."""
-    names = claim.metric.split(MINUS)
-    if len(names) > 1 and (len(names) > 2 or claim.kind == "ranking"):
+def _check_difference(claim: Claim, key: str) -> None:
+    """A claim may be about the difference of two metrics, which says nothing of which arm is better."""
+    minuses = claim.metric.count(MINUS)
+    if minuses > 1 or (minuses and claim.kind == "ranking"):
         raise StudyFileError(
             key,
             "must be one metric, or one minus another where the claim is not a ranking",
             claim.metric,
             'e.g. "test_error - train_eval_error"',
         )
-    return names
 
 
 def _check_claimed(spec: StudySpec, key: str, name: str) -> None:

@@ -87,12 +87,17 @@ def duration(seconds: float) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """``test_accuracy`` to ``test accuracy``, ``val_loss`` to ``validation loss``."""
+    """``test_accuracy`` to ``test accuracy``, ``val_loss`` to ``validation loss``; a difference likewise."""
     if claims.MINUS in metric:
-        return f" {MINUS} ".join(map(metric_name, metric.split(claims.MINUS, 1)))
+        return f" {MINUS} ".join(map(_side, metric.split(claims.MINUS, 1)))
     what = quantity(metric)
     split = metric.removesuffix(what).rstrip("_")
     return one_line(f"{SPLIT_NAMES.get(split, split)} {what.replace('_', ' ')}")
+
+
+def _side(metric: str) -> str:
+    """One side of a difference, where what a training shows and what it is evaluated to may meet."""
+    return f"{quantity(metric)} shown in training" if metric in claims.IN_TRAINING else metric_name(metric)
 
 
 def metric_with_unit(metric: str) -> str:
