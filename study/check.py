@@ -14,7 +14,17 @@ from annotated_types import Ge, Interval
 from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 
-from study.claims import HAPPENINGS, LAYERWISE, SHARE, STABLE_LR, STRICT, Claim, Trend
+from study.claims import (
+    HAPPENINGS,
+    IN_TRAINING,
+    LAYERWISE,
+    MINUS,
+    SHARE,
+    STABLE_LR,
+    STRICT,
+    Claim,
+    Trend,
+)
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
 from study.components.datasets import DATASETS, DatasetInfo
@@ -126,18 +136,37 @@ def _check_claims(spec: StudySpec) -> None:
         if claim.metric in LAYERWISE:
             _check_layerwise_claim(spec, claim, key)
             continue
-        if claim.metric not in full_names():
-            unknown = f"unknown metric {shorten(claim.metric)}"
-            raise StudyFileError(key, unknown, None, nearest(claim.metric, full_names()))
-        if claim.metric.startswith("val_"):
-            raise StudyFileError(
-                key,
-                "must not be of the validation split, on which the winners were picked",
-                claim.metric,
-                "e.g. test_" + claim.metric[4:],
-            )
+        for name in claim.metric.split(MINUS):
+            _check_claimed(key, name)
+        _check_difference(claim, key)
         if claim.trend:
             _check_trend(spec, claim, claim.trend, f"claims[{index}].trend")
+
+
+def _check_difference(claim: Claim, key: str) -> None:
+    """A claim may be about the difference of two metrics, which says nothing of which arm is better."""
+    minuses = claim.metric.count(MINUS)
+    if minuses > 1 or (minuses and claim.kind == "ranking"):
+        raise StudyFileError(
+            key,
+            "must be one metric, or one minus another where the claim is not a ranking",
+            claim.metric,
+            'e.g. "test_error - train_eval_error"',
+        )
+
+
+def _check_claimed(key: str, name: str) -> None:
+    """One metric that a claim is about."""
+    known = (*full_names(), *IN_TRAINING)
+    if name not in known:
+        raise StudyFileError(key, f"unknown metric {shorten(name)}", None, nearest(name, known))
+    if name.startswith("val_"):
+        raise StudyFileError(
+            key,
+            "must not be of the validation split, on which the winners were picked",
+            name,
+            "e.g. test_" + name[4:],
+        )
 
 
 def _check_trend(spec: StudySpec, claim: Claim, trend: Trend, key: str) -> None:

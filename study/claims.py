@@ -35,6 +35,10 @@ LAYERWISE = tuple(
     for when in ("start", "end")
     for what in ("gradient_ratio", "gradient_imbalance", "bias_shift", "noise_response")
 )
+# A claim may be about how far one metric of a trial lies above another: "test_error - train_eval_error".
+MINUS = " - "
+# What only the training itself shows: means over its last epoch, in train mode and while the weights move.
+IN_TRAINING = ("train_accuracy", "train_loss")
 # Another: what share of the trials something happens in.
 SHARE = "trials"
 # What may happen in a trial: how it ends (study.trial.Verdict's status or kind), or an event on its way.

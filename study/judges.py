@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from study.claims import IN_TRAINING, MINUS
 from study.components.datasets import DATASETS, DatasetInfo
 from study.components.losses import LOSSES
 from study.components.metrics import full_names, metric
@@ -29,12 +30,15 @@ def data_set(spec: StudySpec) -> DatasetInfo | None:
 def check_metrics(spec: StudySpec) -> None:
     """StudyFileError unless every metric that the study names means something on its data set, and does
     not change with the losses that it compares or tunes."""
-    names = {"objective.metric": spec.objective.metric}
-    names |= {f"claims[{number}].metric": claim.metric for number, claim in enumerate(spec.claims)}
-    for key, name in names.items():
+    names = [("objective.metric", spec.objective.metric)]
+    for number, claim in enumerate(spec.claims):
+        names += [(f"claims[{number}].metric", name) for name in claim.metric.split(MINUS)]
+    for key, name in names:
         if name in full_names():
             check_task(spec, key, name)
             check_independent(spec, key, name)
+        elif name in IN_TRAINING:
+            _check_in_training(spec, key, name)
 
 
 def check_task(spec: StudySpec, key: str, name: str) -> None:
@@ -64,15 +68,28 @@ def check_independent(spec: StudySpec, key: str, name: str) -> None:
     split, entry = metric(name)
     if entry.of_levels:
         _check_levels(spec, key, name)
-    if entry.name != "loss":
-        return
+    if entry.name == "loss":
+        _check_same_loss(spec, key, name, f"{split}_{judge(spec)}")
+
+
+def _check_in_training(spec: StudySpec, key: str, name: str) -> None:
+    """What the training itself shows: its accuracy in classification alone, its loss in every task."""
+    info = data_set(spec)
+    if name == "train_loss":
+        _check_same_loss(spec, key, name, f"test_{judge(spec)}")
+    elif info is not None and info.task != "classification":
+        rule = f"must be a metric of {info.task}, for that is what {info.name} asks for"
+        raise StudyFileError(key, rule, name, "e.g. train_loss")
+
+
+def _check_same_loss(spec: StudySpec, key: str, name: str, other: str) -> None:
     changing = [each for each in varied(spec) if each.startswith("loss.")]
     if changing:
         raise StudyFileError(
             key,
             f"must not depend on what the study varies, and {changing[0]} changes the loss",
             name,
-            f"judge by a metric of its own, e.g. {split}_{judge(spec)}",
+            f"judge by a metric of its own, e.g. {other}",
         )
 
 

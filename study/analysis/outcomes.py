@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from study.claims import LAYERWISE
+from study.claims import IN_TRAINING, LAYERWISE, MINUS
 from study.spec import StudySpec
 from study.trial import Phase, Status, TrialResult
 
@@ -70,7 +70,9 @@ def test_metric(spec: StudySpec) -> str:
 
 
 def quantity(metric: str) -> str:
-    """What is measured, without the split it is measured on: ``test_loss`` to ``loss``."""
+    """What is measured, without the split it is measured on: ``test_loss`` to ``loss``. Of a difference of
+    two metrics, what the first of them measures."""
+    metric = metric.split(MINUS)[0]
     for split in SPLITS:
         if metric.startswith(split):
             return metric.removeprefix(split)
@@ -81,14 +83,30 @@ def _replicate(result: TrialResult, results: Results, metric: str) -> Replicate:
     status = result.verdict.status
     # What was measured at the start holds, however the training ended.
     counts = status != "diverged" or metric in LAYERWISE
-    own = finite(result.metrics.get(metric)) if counts else None
+    own = finite(measured(result, metric)) if counts else None
     if own is not None or status == "ok":
         return Replicate(result.config.index, status, own, penalised=False)
     return Replicate(result.config.index, status, chance(result, results, metric), penalised=True)
 
 
+def measured(result: TrialResult, metric: str) -> float | None:
+    """A trial's final number: of a metric, of what its last epoch showed, or of their difference."""
+    if MINUS in metric:
+        return _difference(measured(result, each) for each in metric.split(MINUS, 1))
+    if metric in IN_TRAINING and result.verdict.status == "ok" and result.curve:
+        return result.curve[-1].get(metric)
+    return result.metrics.get(metric)
+
+
+def _difference(numbers: Iterable[float | None]) -> float | None:
+    first, second = map(finite, numbers)
+    return None if first is None or second is None else first - second
+
+
 def chance(result: TrialResult, results: Results, metric: str) -> float | None:
     """The metric of a model that has learned nothing, as the trial noted it, or else another one."""
+    if MINUS in metric:
+        return _difference(chance(result, results, each) for each in metric.split(MINUS, 1))
     for each in (result, *results.values()):
         worst = finite(each.environment.get("worst", {}).get(quantity(metric)))
         if worst is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from study import claims
 from study.analysis.intervals import Interval
 from study.analysis.outcomes import quantity
 from study.errors import one_line
@@ -87,10 +88,17 @@ def duration(seconds: float) -> str:
 
 def metric_name(metric: str) -> str:
     """``test_accuracy`` to ``test accuracy``, ``val_loss`` to ``validation loss``, ``end_bias_shift`` to
-    ``end bias shift``."""
+    ``end bias shift``; a difference likewise."""
+    if claims.MINUS in metric:
+        return f" {MINUS} ".join(map(_side, metric.split(claims.MINUS, 1)))
     what = quantity(metric)
     split = metric.removesuffix(what).rstrip("_")
     return one_line(f"{SPLIT_NAMES.get(split, split)} {what.replace('_', ' ')}".lstrip())
+
+
+def _side(metric: str) -> str:
+    """One side of a difference, where what a training shows and what it is evaluated to may meet."""
+    return f"{quantity(metric)} shown in training" if metric in claims.IN_TRAINING else metric_name(metric)
 
 
 def metric_with_unit(metric: str) -> str:

@@ -56,11 +56,13 @@ def _lines(spec: StudySpec, results: Results, metric: str) -> dict[str, dict[int
 
 
 def _line(axes: Axes, at: int, name: str, line: dict[int, Interval], theme: Theme) -> Any:
-    style = {"color": theme.arms[at % len(theme.arms)], "marker": MARKERS[at % len(MARKERS)]}
+    color, marker = theme.arms[at % len(theme.arms)], MARKERS[at % len(MARKERS)]
     points = sorted((depth, each) for depth, each in line.items())
     for depth, each in points:
         if each.low is not None and each.high is not None:
-            axes.plot([depth, depth], [each.low, each.high], color=style["color"], linewidth=0.8)
+            axes.plot([depth, depth], [each.low, each.high], color=color, linewidth=0.8)
     means = [each.mean or 0.0 for _, each in points]
     depths = [depth for depth, _ in points]
-    return axes.plot(depths, means, label=plain(name), markersize=3.2, linewidth=1.1, **style)[0]
+    return axes.plot(
+        depths, means, label=plain(name), color=color, marker=marker, markersize=3.2, linewidth=1.1
+    )[0]

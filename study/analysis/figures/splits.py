@@ -48,8 +48,8 @@ def draw_splits(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
     n = max(interval.n for name in shown for interval in means[name].values())
     caption = (
         f"The last epoch's accuracy three ways, n = {n} replicates an arm, bars: 95 % t intervals. Dropout "
-        "and weights that still move hold down what is seen while training; the fair comparison with test is in "
-        "eval mode."
+        "and weights that still move hold down what is seen while training; the fair comparison with test is "
+        "in eval mode."
     )
     return Drawing(figure, "Training and test accuracy", caption + left_out(len(arms), MOST_ROWS))
 
