@@ -23,6 +23,7 @@ from study.conductor import Conductor
 from study.environment import environment
 from study.errors import DataError, StudyInterrupted, StudyUnfinished
 from study.record import JournalWriter, StudyRecord
+from study.serial import Train, one_by_one
 from study.spec import StudySpec
 from study.trial import TrialResult
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How and where a study runs; none of it changes its numbers."""
+    """How and where a study runs; none of it changes its numbers, but for a ``train`` of one's own, by
+    which trials run one after the other in this process."""
 
     root: Path
     data_dir: Path | None = None
@@ -42,6 +44,7 @@ class Options:
     time_budget_s: float | None = None
     fresh: bool = False
     debug: bool = False
+    train: Train | None = None
     command: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
 
 
@@ -111,7 +114,8 @@ def run_trials(
     say: Say,
     watch: Watch,
 ) -> Conductor:
-    """Hand out the record's missing trials to Ray until none is missing or somebody says stop."""
+    """Hand out the record's missing trials, to Ray or to ``options.train``, until none is missing or
+    somebody says stop."""
     spec = record.spec
     worst = worst_objective(spec, data)
     budget = options.time_budget_s
@@ -120,6 +124,10 @@ def run_trials(
     if conductor.done:
         say(f"resuming {counted_are(len(conductor.done), 'trial')} done, {conductor.missing()} missing")
     if not conductor.missing():
+        return conductor
+    if options.train is not None:
+        with stop_signals(conductor, say):
+            one_by_one(conductor, data, options.train)
         return conductor
     from study.tuning.session import ray_session
 

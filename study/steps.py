@@ -21,6 +21,7 @@ from study.components.metrics import of_task, right
 from study.components.tasks import Answers, Levels, Task
 from study.devices import Precision, autocast
 from study.divergence import Monitor, reestimated
+from study.own import Step
 
 # Batches of training examples that batch norm is estimated from anew.
 REESTIMATION_BATCHES = 20
@@ -69,7 +70,7 @@ class Trial:
 
     ``levels`` are those of the quantiles that the loss estimates (study.components.losses). ``initial``
     is each layer's max|activation| at the very first step, where somebody noted it. ``average``, if any,
-    is what it is evaluated on in place of its weights.
+    is what it is evaluated on in place of its weights; ``step``, if any, makes the loss in place of ours.
     """
 
     task: Task
@@ -88,6 +89,7 @@ class Trial:
     position: Position
     initial: dict[str, Tensor] = field(default_factory=dict)
     average: Average | None = None
+    step: Step | None = None
 
     @property
     def steps(self) -> int:
@@ -129,8 +131,12 @@ def differentiate(trial: Trial, inputs: Tensor, targets: Tensor) -> Gradient:
 
 def backward(trial: Trial, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Add the gradients of a batch's mean loss to the parameters'; the loss and the outputs."""
-    outputs = forward(trial, inputs)
-    loss = trial.loss(outputs, targets).mean()
+    if trial.step is not None:
+        with autocast(trial.device, trial.precision):
+            loss, outputs = trial.step(trial.model, inputs, targets)
+    else:
+        outputs = forward(trial, inputs)
+        loss = trial.loss(outputs, targets).mean()
     loss.backward()
     return loss.detach(), outputs.detach()
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from study import own
 from study.autopsy import Recorder, examine
 from study.averaging import EMA, Average
 from study.batches import divide, seeded
@@ -86,6 +87,8 @@ def train(
     autopsy: bool = True,
     checkpoints: Checkpoints | None = None,
     shared: Path | None = None,
+    model: own.Model | None = None,
+    step: own.Step | None = None,
 ) -> TrialResult:
     """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
 
@@ -95,14 +98,15 @@ def train(
     with verdict ``diverged`` or ``stalled``. Gradient evaluations are gradients of one batch: one a step,
     and what an optimizer asks for beyond it. With ``autopsy``, the last steps of such a training are replayed
     to find what broke first. With ``checkpoints`` it goes on from the last of them, to the same numbers,
-    without reporting the epochs before it again, and writes new ones. Raises StudyError where the parts do
-    not fit together; any other exception is a bug's and passes through.
+    without reporting the epochs before it again, and writes new ones. ``model`` and ``step`` take the place
+    of the study file's network and of the way from a batch to its loss (study.own). Raises StudyError where
+    the parts do not fit together; any other exception is a bug's and passes through.
     """
     started = time.monotonic()
     place = pick_device(device)
     data = restricted(data.of_trial(config.hyperparameters, config.split_seed), config.hyperparameters)
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
-        trial = prepare(config, data, place, shared)
+        trial = prepare(config, data, place, shared, model, step)
         curvature = initial_curvature(trial, config)
         layers = {"start": measured_layers(trial, config, "start")}
         saved = checkpoints.resume(trial) if checkpoints is not None else None
@@ -155,7 +159,14 @@ def gradient_evaluations(trial: Trial, verdict: Verdict) -> int:
     return steps + trial.position.reevaluations
 
 
-def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared: Path | None = None) -> Trial:
+def prepare(
+    config: TrialConfig,
+    data: LoadedData,
+    device: torch.device,
+    shared: Path | None = None,
+    model: own.Model | None = None,
+    step: own.Step | None = None,
+) -> Trial:
     """Put the trial together. Weights are drawn on the CPU, so they are the same on every device."""
     components = by_component(config.hyperparameters)
     routine = Routine(**components["training"])
@@ -163,16 +174,13 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared:
     training, parts = divide(config, routine, augmentation, data, device, shared=shared)
     loss, arguments = chosen_loss(config.hyperparameters, data.task)
     levels = loss.levels(**arguments)
-    model: nn.Module = build(
-        MODELS,
-        components["model"],
-        data.train_inputs.shape[1:],
-        len(data.classes) or len(levels) or 1,
-        nonlinearity(**components["activation"]),
-        seeded(config.seed, "init"),
-    )
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build(OPTIMIZERS, components["optimizer"], parameter_groups(model))
+    outputs = len(data.classes) or len(levels) or 1
+    network = network_of(config, data, outputs) if model is None else own.built(model, config)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if model is not None:
+        few, _ = training.source.batch(training.index[:2])
+        own.check_outputs(network, few, outputs)
+    optimizer = build(OPTIMIZERS, components["optimizer"], parameter_groups(network))
     schedule = components.get("schedule", {"name": "constant"})
     targets = training.source.targets[training.index].cpu()
     return Trial(
@@ -183,8 +191,8 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared:
         parts=parts,
         device=device,
         precision=resolve_precision(routine.precision, device),
-        model=model,
-        parameters=tuple(model.parameters()),
+        model=network,
+        parameters=tuple(network.parameters()),
         loss=loss.build(targets, **arguments),
         optimizer=optimizer,
         schedule=build(SCHEDULES, schedule, optimizer, routine.epochs * training.steps),
@@ -193,11 +201,26 @@ def prepare(config: TrialConfig, data: LoadedData, device: torch.device, shared:
             chance=chance(targets) if data.task == "classification" else None,
             epoch_steps=training.steps,
             thresholds=Thresholds(**components.get("divergence", {})),
-            model=model,
+            model=network,
         ),
         position=Position(torch.zeros(3, dtype=torch.float64, device=device)),
         average=average(components["optimizer"]["name"], routine),
+        step=step,
     )
+
+
+def network_of(config: TrialConfig, data: LoadedData, outputs: int) -> nn.Module:
+    """The study file's network, with weights drawn from the trial's seed."""
+    components = by_component(config.hyperparameters)
+    network: nn.Module = build(
+        MODELS,
+        components["model"],
+        data.train_inputs.shape[1:],
+        outputs,
+        nonlinearity(**components["activation"]),
+        seeded(config.seed, "init"),
+    )
+    return network
 
 
 def worst_values(config: TrialConfig, data: LoadedData) -> dict[str, float]:

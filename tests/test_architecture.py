@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("space", "claims"),
         ("trial", "leaves"),
         ("spec",),
-        ("studyfile",),
+        ("studyfile", "typical", "places"),
     ),
     (
         ("__init__",),
@@ -31,14 +31,18 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (
         ("symptoms", "choosing"),
-        ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger"),
+        ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger", "own"),
         ("steps", "probe", "needs", "complexity"),
         ("snapshot", "check", "layerwise"),
         ("autopsy", "checkpoint"),
         ("training",),
     ),
     (("tuning", "tracking", "analysis"), ("facts",)),
-    (("conductor", "planning", "report", "cluster"), ("running", "audit", "cleaning", "notifying")),
+    (
+        ("conductor", "planning", "report", "cluster", "serial"),
+        ("running", "audit", "cleaning", "notifying"),
+        ("face",),
+    ),
     (("cli",), ("__main__",)),
 )
 STEPS = {

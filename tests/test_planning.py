@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from study.cli.trial import example
 from study.components.datasets import LoadedData, load_dataset
 from study.errors import StudyError
 from study.planning import Speed, measure, study_seconds
+from study.typical import example
 from tests.good_study import LR, WIDER_LR, spec_of, spec_with
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from study.cli.options import data_dir_option, default_data_dir, json_option, out_option, print_json
+from study.cli.options import data_dir_option, json_option, out_option, print_json
+from study.places import default_data_dir
 
 Check = tuple[str, bool, str]
 # Below this, a record or MLflow's store may fill the disk in the middle of a study.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,22 +12,12 @@ import rich_click as click
 
 from study import studyfile
 from study.cli import completing
+from study.places import default_root
 from study.spec import StudySpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def default_root() -> Path:
-    """Where records go: STUDY_HOME, else ./runs."""
-    return Path(os.environ.get("STUDY_HOME") or "runs")
-
-
-def default_data_dir(given: Path | None) -> Path | None:
-    """--data-dir, else STUDY_DATA_DIR, else None: the user's data folder."""
-    from_environment = os.environ.get("STUDY_DATA_DIR")
-    return given or (Path(from_environment) if from_environment else None)
 
 
 class Duration(click.ParamType[float]):

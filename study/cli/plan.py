@@ -10,15 +10,15 @@ import rich_click as click
 
 from study.cli.options import (
     data_dir_option,
-    default_data_dir,
     json_option,
     load_checked,
     print_json,
     study_options,
 )
-from study.cli.trial import example
 from study.errors import StudyError, one_line
+from study.places import default_data_dir
 from study.spec import Arm, StudySpec
+from study.typical import example
 
 
 @click.command()

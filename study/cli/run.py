@@ -11,7 +11,6 @@ import rich_click as click
 from study.cli.options import (
     Duration,
     data_dir_option,
-    default_data_dir,
     json_option,
     load_checked,
     out_option,
@@ -19,6 +18,7 @@ from study.cli.options import (
     study_options,
 )
 from study.notifying import hidden, notified
+from study.places import default_data_dir
 
 
 @click.command("run")

@@ -9,12 +9,14 @@ import rich_click as click
 
 from study import studyfile
 from study.cli import completing
-from study.cli.options import data_dir_option, default_data_dir, json_option, print_json
+from study.cli.options import data_dir_option, json_option, print_json
 from study.components.tasks import Task
 from study.errors import StudyFileError, shorten
-from study.space import Categorical, Distribution, Scalar
+from study.places import default_data_dir
+from study.space import Scalar
 from study.spec import COMPONENTS, Arm, StudySpec, flatten
-from study.trial import Row, TrialConfig, TrialResult
+from study.trial import Row, TrialResult
+from study.typical import example
 
 COLUMNS: dict[Task, tuple[str, ...]] = {
     "classification": (
@@ -138,20 +140,6 @@ def _arm(spec: StudySpec, wanted: dict[str, Scalar]) -> Arm:
     raise StudyFileError(
         "--set", "no arm of the study has these values", wanted, "see: study show " + spec.name
     )
-
-
-def example(spec: StudySpec, arm: Arm, seed: int, test: bool = False) -> TrialConfig:
-    """A trial of ``arm`` with everything tuned in the middle of its range."""
-    tuned = arm.space.sample(lambda key, distribution: middle(distribution))
-    phase = "confirm" if test else "tune"
-    return TrialConfig(spec.name, arm.name, phase, 0, arm.complete(tuned), seed, seed)  # type: ignore[arg-type]
-
-
-def middle(distribution: Distribution) -> Scalar:
-    """The middle of a range (of its logarithm where that is what is sampled), or the first choice."""
-    if isinstance(distribution, Categorical):
-        return distribution.choices[0]
-    return distribution.between(0.5)
 
 
 def _print_row(columns: tuple[str, ...], row: Row) -> None:

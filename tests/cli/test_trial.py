@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from study.cli.trial import example, middle
 from study.space import Categorical, Distribution, Float, Int, Scalar
+from study.typical import example, middle
 from tests.cli.conftest import Command, assert_one_line
 from tests.good_study import spec_of
 

@@ -1,0 +1,17 @@
+"""Where records and data are looked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def default_root() -> Path:
+    """Where records go: STUDY_HOME, else ./runs."""
+    return Path(os.environ.get("STUDY_HOME") or "runs")
+
+
+def default_data_dir(given: Path | None) -> Path | None:
+    """What was given, else STUDY_DATA_DIR, else None: the user's data folder."""
+    from_environment = os.environ.get("STUDY_DATA_DIR")
+    return given or (Path(from_environment) if from_environment else None)
