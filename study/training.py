@@ -106,7 +106,7 @@ def train(
     place = pick_device(device)
     data = restricted(data.of_trial(config.hyperparameters, config.split_seed), config.hyperparameters)
     with reproducible(place, derive_seed(config.seed, "dropout"), threads):
-        trial = prepare(config, data, place, shared, model, step)
+        trial = prepare(config, data, place, shared=shared, model=model, step=step)
         curvature = initial_curvature(trial, config)
         layers = {"start": measured_layers(trial, config, "start")}
         saved = checkpoints.resume(trial) if checkpoints is not None else None
@@ -163,6 +163,7 @@ def prepare(
     config: TrialConfig,
     data: LoadedData,
     device: torch.device,
+    *,
     shared: Path | None = None,
     model: own.Model | None = None,
     step: own.Step | None = None,

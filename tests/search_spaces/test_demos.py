@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from study import studyfile
-from study.cli.trial import example
 from study.components.datasets import load_dataset
 from study.spec import StudySpec
 from study.training import train
+from study.typical import example
 
 SHORT = ["fixed.training.epochs=1", "fixed.dataset.train_size=96", "fixed.dataset.validation_size=60"]
 DEMOS = {name: studyfile.load(name, "demo", SHORT) for name in studyfile.bundled_names()}
