@@ -17,6 +17,7 @@ WINDOW = 50  # steps of which the median is taken
 MEMORY = 0.9  # of the smoothed loss, a step: as long as a growing loss needs to be told from one bad batch
 DEVIATION = 1.4826  # a normal distribution's standard deviation over its median absolute deviation
 LEAST_DEVIATION = 0.02  # in units of the scale: nearly equal losses have no spread to measure by
+RETURNED = 1.1  # times its best: a loss below has not gone up
 CHANCE_DEVIATIONS = 3.0  # how far above chance an accuracy still is chance
 MAX_EVENTS = 200  # told one by one; later ones are counted
 
@@ -116,7 +117,7 @@ class Watch:
     def _no_return(self, norm: float) -> Verdict | None:
         """The loss went up, and has not come down for as long as it takes to believe it will not."""
         now = self.median()
-        if now <= self.limits.no_return * (self.scale or 0) or now <= 1.1 * self.best:
+        if now <= self.limits.no_return * (self.scale or 0) or now <= RETURNED * self.best:
             self.high = 0
             return None
         self.highest = max(self.highest, now) if self.high else now
@@ -214,14 +215,19 @@ class Watch:
             if not last and waited < max(self.warmup, self.epoch_steps):
                 return None
             why = "the model answers the same, or nearly, whatever it is shown"
-        else:
-            # A weak signal looks like this too, and in regression there is no accuracy to tell them apart.
-            still = norm < self.limits.dead_gradient * self.largest_norm
-            patience = max(self.warmup, self.limits.dead_epochs * self.epoch_steps)
-            if accuracy is None or not (self._unlearned() and still) or waited < patience:
-                return None
-            why = f"gradient norm {norm:.4g} after {self.largest_norm:.4g}"
+        # A weak signal looks like this too, and in regression there is no accuracy to tell them apart.
+        elif accuracy is None or not (why := self._hopeless(norm, waited)):
+            return None
         return self._dead(why, accuracy, norm)
+
+    def _hopeless(self, norm: float, waited: int) -> str:
+        """Why a model that has been at chance for so many steps will stay there; empty where it may not."""
+        patience = max(self.warmup, self.limits.dead_epochs * self.epoch_steps)
+        if self._unlearned() and norm < self.limits.dead_gradient * self.largest_norm and waited >= patience:
+            return f"gradient norm {norm:.4g} after {self.largest_norm:.4g}"
+        if self._unlearned() and self.median() > RETURNED * self.best and waited >= 2 * patience:
+            return f"the loss has gone up, from {self.best:.4g} at best"
+        return ""
 
     def _at_chance(self, accuracy: float | None, examples: int) -> bool:
         """Whether the epoch shows no more than a constant would."""

@@ -142,8 +142,8 @@ def test_three_lines_with_a_scale_stop_an_explosion_of_finite_numbers() -> None:
             break
         optimizer.step()
     assert monitor.verdict is not None
-    # Each step triples the weight, so the loss is 9, 81, ...: smoothed, 9 is above 4 times the best.
-    assert (monitor.verdict.kind, monitor.verdict.step) == ("explosion", 2)
+    # Each step triples the weight, so the loss is 1, 9, 81, 729.
+    assert (monitor.verdict.kind, monitor.verdict.step) == ("explosion", 3)
 
 
 def test_the_thresholds_are_the_caller_s() -> None:

@@ -115,12 +115,28 @@ def test_a_loss_near_zero_may_jump_by_its_tenfold() -> None:
 
 
 @SCALES
-def test_a_loss_that_multiplies_is_stopped_before_it_is_a_hundred_constants(scale: float) -> None:
+def test_a_loss_that_multiplies_is_stopped_as_soon_as_it_is_a_hundred_constants(scale: float) -> None:
     verdict = feed(settled(scale), (0.2 * 3**step for step in range(20)))
     assert verdict is not None
     assert (verdict.status, verdict.kind) == ("diverged", "explosion")
+    assert verdict.step == 200 + math.ceil(math.log(100 / 0.2, 3))
+
+
+@SCALES
+def test_a_loss_that_stays_above_fifty_constants_is_an_explosion_too(scale: float) -> None:
+    verdict = feed(settled(scale), noisy(80.0, 50))
+    assert verdict is not None
+    assert verdict.kind == "explosion"
     assert verdict.step is not None
-    assert 200 < verdict.step <= 200 + math.log(100 / 0.2, 3)
+    # 0.9 of the smoothed loss stays each step: from about 0 to 50 of 80 takes ten.
+    assert 205 < verdict.step < 215
+
+
+@SCALES
+def test_a_loss_that_comes_back_from_thirty_constants_is_left_to(scale: float) -> None:
+    """As Adam's does, whose steps are bounded."""
+    told = settled(scale)
+    assert feed(told, [*falling(0.2, 30.0, 20), *noisy(30.0, 50), *falling(30.0, 0.2, 200)]) is None
 
 
 @SCALES
@@ -251,6 +267,30 @@ def test_at_chance_with_next_to_no_gradient_is_dead_after_three_further_epochs()
     assert verdict is not None
     assert (verdict.status, verdict.kind) == ("stalled", "dead")
     assert verdict.step == 9 * EPOCH - 1
+
+
+def test_at_chance_for_long_after_the_loss_has_gone_up_is_dead_in_spite_of_its_gradient() -> None:
+    told = watch()
+    for _ in range(5):
+        feed(told, noisy(0.6, EPOCH, 0.02))
+        told.epoch(0.5, 3200)
+    verdict = None
+    for _ in range(20):
+        assert feed(told, noisy(1.3, EPOCH, 0.02)) is None
+        if verdict := told.epoch(0.1, 3200, alike=lambda: False):
+            break
+    assert verdict is not None
+    assert (verdict.status, verdict.kind) == ("stalled", "dead")
+    assert "the loss has gone up, from 0.598 at best" in verdict.reason
+    # At chance from the end of epoch 6 on: three epochs are 150 steps, and twice as many it takes.
+    assert verdict.step == 12 * EPOCH - 1
+
+
+def test_at_chance_with_a_loss_that_comes_down_from_high_up_is_not_dead() -> None:
+    told = watch()
+    for loss in (3.0, 2.8, 2.6, 2.4, 2.3, 2.2, 2.1, 2.0, 1.9, 1.8, 1.7, 1.6):
+        assert feed(told, noisy(loss, EPOCH, 0.02)) is None
+        assert told.epoch(0.1, 3200, alike=lambda: False) is None
 
 
 def test_at_chance_with_no_gradient_but_below_the_constant_s_loss_is_not_dead() -> None:

@@ -24,17 +24,18 @@ class Thresholds:
     again after every rise of the learning rate.
 
     Explosion: one loss above ``explosion``; or the smoothed loss (0.9 of it stays each step) above
-    ``rise_level`` and above ``rise`` times its own best.
+    ``rise_level`` and above ``rise`` times its own best. Under Adam, whose steps are bounded, trainings come
+    back from 30 best constants and learn again (tests/benchmarks/detectors).
 
     No return: after the warm-up, the median of the last 50 losses above ``no_return`` and above 1.1 times
     the best smoothed loss for ``no_return_steps`` steps in a row, and not coming down: at their end no
     fifth below its highest among them.
 
     Dead: accuracy at chance for an epoch and a warm-up if the model answers the same whatever it is shown,
-    or 99 % of a layer's outputs are zero; else for ``dead_epochs`` epochs, the median loss no better than
-    the constant's, but for ``dead_loss`` of it, and the gradient below ``dead_gradient`` times the largest it
-    had at an epoch's end. In regression: that loss, while the model answers alike whatever it is shown, for
-    an epoch and a warm-up.
+    or 99 % of a layer's outputs are zero. Else the median loss has to be no better than the constant's, but
+    for ``dead_loss`` of it: for ``dead_epochs`` epochs if the gradient is below ``dead_gradient`` times the
+    largest it had at an epoch's end, for twice as many epochs if the loss had been a tenth lower before. In
+    regression: that loss, while the model answers alike whatever it is shown, for an epoch and a warm-up.
 
     Spike, after the warm-up: a loss above its median by ``spike_deviations`` robust standard deviations,
     by ``spike_height``, and ``spike_ratio`` times as high. Recovered: the smoothed loss is back to a tenth,
@@ -48,7 +49,7 @@ class Thresholds:
     warmup_steps: Steps = 100
     explosion: Above1 = 100.0
     rise: Above1 = 4.0
-    rise_level: Above1 = 4.0
+    rise_level: Above1 = 50.0
     no_return: Above1 = 1.5
     no_return_steps: Steps = 100
     dead_epochs: Annotated[int, Ge(1)] = 3
