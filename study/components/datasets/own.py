@@ -82,10 +82,10 @@ def load_own(path: str, data_dir: Path | None) -> LoadedData:
 def read(file: Path) -> Arrays:
     """The four arrays. Nothing in the file is unpickled."""
     try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, NpzFile):
-            raise refusal(file, f"it is a single array, and not an .npz with {', '.join(KEYS)}")
-        with archive:
+        with file.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, NpzFile):
+                raise refusal(file, f"it is a single array, and not an .npz with {', '.join(KEYS)}")
             return taken(file, archive)
     except FileNotFoundError:
         raise refusal(file, "there is no such file", "see dataset.path and --data-dir") from None
