@@ -85,7 +85,8 @@ RIGHT: dict[str, Changes] = {
     ),
     "delta with the learning rate tuned beside it": (
         (ARMS, "loss.delta = [1.0, 2.0]"),
-        (LEVELS, 'fixed.loss.name = "huber"\n'),
+        (LEVELS, ""),
+        HELD_HUBER,
         (CLAIM, ""),
     ),
     "delta of a normalised loss": (
