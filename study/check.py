@@ -7,7 +7,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Interval
@@ -27,7 +27,7 @@ from study.claims import (
 )
 from study.components.activations import ACTIVATIONS
 from study.components.augmentation import Augmentation
-from study.components.datasets import DATASETS, DatasetInfo
+from study.components.datasets import DATASETS, DatasetInfo, LoadedData
 from study.components.datasets.classes import chosen_classes
 from study.components.datasets.selecting import Selection
 from study.components.datasets.splits import check_sizes
@@ -40,7 +40,7 @@ from study.components.schedules import SCHEDULES
 from study.components.tasks import Levels
 from study.components.thresholds import Thresholds
 from study.errors import StudyError, StudyFileError, shorten
-from study.judges import check_gradient_scale, check_metrics, varied
+from study.judges import check_gradient_scale, check_metrics, check_task, judge, varied
 from study.needs import NEEDS
 from study.registry import Registry, nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
@@ -95,6 +95,18 @@ def check(spec: StudySpec, place: str = "") -> None:
         raise StudyFileError(where, error.rule, error.value, error.way_out) from error
 
 
+def check_against(spec: StudySpec, data: LoadedData) -> None:
+    """Raise StudyFileError where a checked study does not fit a user's own file, now that it was read."""
+    info = replace(
+        DATASETS[data.name],
+        classes=data.classes,
+        shape=data.train_inputs.shape[1:],
+        train_examples=len(data.train_targets),
+        test_examples=len(data.test_targets),
+    )
+    _ArmChecks(spec, info).run()
+
+
 # -- the study as a whole; the places of errors are keys, the file's name is put before them at the end -----
 
 
@@ -107,14 +119,11 @@ def _check_objective(spec: StudySpec) -> None:
     validation = [each for each in full_names() if each.startswith("val_")]
     if name not in validation:
         raise StudyFileError(key, "must be a metric of the validation split", name, nearest(name, validation))
+    check_task(spec, key, name)
     _, entry = metric(name)
     if entry.direction is None:
-        judges = [
-            each for each in validation if metric(each)[1].direction and metric(each)[1].tasks == entry.tasks
-        ]
-        raise StudyFileError(
-            key, "must say what is better, and this only describes", name, f"e.g. {judges[0]}"
-        )
+        rule_ = "must say what is better, and this only describes"
+        raise StudyFileError(key, rule_, name, f"e.g. val_{judge(spec)}")
     if spec.objective.direction != entry.direction:
         raise StudyFileError(
             "objective.direction",
@@ -353,8 +362,8 @@ class _ArmChecks:
     """The checks of every arm. Arms share most of what they hold and tune, so what was found to be
     right is remembered: a study of a thousand arms is checked in about a second."""
 
-    def __init__(self, spec: StudySpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: StudySpec, info: DatasetInfo | None = None) -> None:
+        self.spec, self.info = spec, info
         self.right: set[tuple[str, ...]] = set()
 
     def run(self) -> None:
@@ -435,18 +444,20 @@ class _ArmChecks:
     # -- rules between hyperparameters that are each within their limits ---------------------------
 
     def _check_together(self, arm: Arm, possible: Mapping[str, Distribution]) -> None:
-        info = DATASETS[str(possible["dataset.name"].ends[0])]
+        info = self.info or DATASETS[str(possible["dataset.name"].ends[0])]
         dataset, optimizer, model = (_of(part, possible) for part in ("dataset", "optimizer", "model"))
         self._check_loss(arm, info, _of("loss", possible))
-        self._check_augmentation(info, _of("augmentation", possible))
-        if not self._was_right("dataset sizes", dataset):
-            for values in _combinations(dataset):
-                self._check_sizes(info, values)
         if not self._was_right("optimizer rule", optimizer):
             for values in _combinations(optimizer):
                 broken = OPTIMIZERS[str(values.pop("name"))].rule(values)
                 if broken:
                     raise StudyFileError(f"optimizer (arm {arm.name})", broken)
+        if not info.shape:
+            return  # a user's own file: looked at again when it is read
+        self._check_augmentation(info, _of("augmentation", possible))
+        if not self._was_right("dataset sizes", dataset):
+            for values in _combinations(dataset):
+                self._check_sizes(info, values)
         for need in OPTIMIZERS[str(optimizer["name"].ends[0])].needs:
             self._check_need(arm, info, need, possible)
         if not self._was_right(f"model on {info.name}", model):
@@ -514,12 +525,6 @@ class _ArmChecks:
                     None,
                     f"e.g. {fitting[0]}",
                 )
-        if "name" not in possible or self._was_right("loss rule", possible):
-            return
-        for values in _combinations(possible):
-            broken = LOSSES[str(values.pop("name"))].rule(**values)
-            if broken:
-                raise StudyFileError(f"loss (arm {arm.name})", broken)
 
     def _check_model(self, arm: Arm, info: DatasetInfo, values: dict[str, Scalar]) -> None:
         name = str(values.pop("name"))
@@ -660,6 +665,7 @@ def worst_value(name: str, targets: ArrayLike, levels: Levels = ()) -> float | N
 # What all trials of a study must share, and why.
 HELD = {
     "dataset.name": "a study compares on one data set",
+    "dataset.path": "a study compares on one data set",
     "dataset.classes": "to tell other classes apart is another task",
     "dataset.validation_size": "what trials are judged on must not change with what is judged",
 }

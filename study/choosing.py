@@ -30,8 +30,11 @@ Indices = NDArray[np.int64]
 
 
 def restricted(data: LoadedData, hyperparameters: Mapping[str, Any]) -> LoadedData:
-    """``data`` with the classes that the study is about; as it is where it has these alone."""
-    published = DATASETS[data.name].classes if data.name in DATASETS else data.classes
+    """``data`` with the classes that the study is about; as it is where it has these alone, or none."""
+    if data.task == "regression":
+        return data
+    info = DATASETS.get(data.name)
+    published = info.classes if info is not None and info.classes else data.classes
     return of_classes(data, chosen_classes(hyperparameters.get("dataset.classes"), published))
 
 

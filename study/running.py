@@ -14,9 +14,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from study.analysis.wording import counted, counted_are
-from study.check import worst_value
+from study.check import check_against, worst_value
 from study.choosing import restricted
-from study.components.datasets import LoadedData, load_dataset
+from study.components.datasets import DATASETS, LoadedData, load_dataset
 from study.components.losses import chosen_loss
 from study.components.metrics import metric
 from study.conductor import Conductor
@@ -153,11 +153,16 @@ def run_trials(
 
 
 def load_data(spec: StudySpec, data_dir: Path | None) -> LoadedData:
-    """The study's data set, with the classes that it is about; it must be one."""
-    names = {str(arm.held["dataset.name"]) for arm in spec.arms()}
+    """The study's data set, with the classes that it is about; it must be one, and a user's own file must
+    fit the study."""
+    held = [arm.held for arm in spec.arms()]
+    names = {str(each["dataset.name"]) for each in held}
     if len(names) > 1:
         raise DataError(f"{spec.name}: dataset.name: a study compares on one data set, not {sorted(names)}")
-    return restricted(load_dataset(names.pop(), data_dir), spec.held)
+    data = load_dataset(names.pop(), data_dir, str(held[0].get("dataset.path", "")))
+    if DATASETS[data.name].load_file:
+        check_against(spec, data)
+    return restricted(data, spec.held)
 
 
 def worst_objective(spec: StudySpec, data: LoadedData) -> float:

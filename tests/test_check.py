@@ -32,11 +32,23 @@ def test_a_good_study_is_right() -> None:
     [
         *(("activation", "name", name) for name in ACTIVATIONS),
         *(("schedule", "name", name) for name in SCHEDULES),
-        *(("dataset", "name", name) for name in DATASETS),
+        *(("dataset", "name", name) for name, info in DATASETS.items() if len(info.shape) == 3),
     ],
 )
 def test_every_entry_of_every_table_can_be_named(section: str, argument: str, name: str) -> None:
     check(spec_of(changed((CLAIM, "")), f'fixed.{section}.{argument}="{name}"'))
+
+
+@pytest.mark.parametrize("name", [name for name, info in DATASETS.items() if len(info.shape) != 3])
+def test_every_set_of_vectors_can_be_named(name: str) -> None:
+    classes = DATASETS[name].task == "classification"
+    changes = [
+        (CLAIM, ""),
+        ('name = "all_cnn_c", width = 0.125', 'name = "mlp", width = 8'),
+        ('name = "digits"', f'name = "{name}"' + (', path = "mine.npz"' if DATASETS[name].load_file else "")),
+    ]
+    judge = [('"val_accuracy"', '"val_rmse"'), ('"maximize"', '"minimize"')]
+    check(spec_with(*changes, *([] if classes else judge)))
 
 
 # What the good study must have for an optimizer that its table entry says to need it.

@@ -17,6 +17,9 @@ Direction = Literal["maximize", "minimize"]
 # The longer ones first: each is looked for as a beginning.
 SPLITS = ("train_eval_", "train_", "val_clean_", "val_", "test_clean_", "test_")
 
+# Better when higher, among study.components.metrics.
+MAXIMIZED = ("accuracy", "r2")
+
 # How a retraining may end and be an outcome of its arm. A failed one says something about the
 # machine or the code, not about the arm.
 OUTCOMES: tuple[Status, ...] = ("ok", "diverged", "stalled")
@@ -57,16 +60,17 @@ def values(found: tuple[Replicate, ...]) -> dict[int, float]:
 
 
 def direction(spec: StudySpec, metric: str) -> Direction:
-    """Which way is better: as the objective says for its own metric on every split; else an accuracy
-    is better when higher, and errors and losses when lower."""
+    """Which way is better: as the objective says for its own metric on every split; else those of
+    MAXIMIZED are better when higher, and errors and losses when lower."""
     if quantity(metric) == quantity(spec.objective.metric):
         return spec.objective.direction
-    return "maximize" if quantity(metric) == "accuracy" else "minimize"
+    return "maximize" if quantity(metric) in MAXIMIZED else "minimize"
 
 
 def test_metric(spec: StudySpec) -> str:
-    """The test metric that belongs to the objective: val_accuracy to test_accuracy."""
-    return f"test_{quantity(spec.objective.metric)}"
+    """The test metric that belongs to the objective: val_accuracy to test_accuracy, val_clean_rmse to
+    test_clean_rmse."""
+    return f"test_{spec.objective.metric.removeprefix('val_')}"
 
 
 def quantity(metric: str) -> str:

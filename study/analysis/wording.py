@@ -13,7 +13,14 @@ from study.space import Scalar
 
 MINUS = "\N{MINUS SIGN}"
 PLUS_MINUS = "\N{NO-BREAK SPACE}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}"
-SPLIT_NAMES = {"val": "validation", "test": "test", "train": "training", "train_eval": "training"}
+SPLIT_NAMES = {
+    "val": "validation",
+    "val_clean": "noise-free validation",
+    "test": "test",
+    "test_clean": "noise-free test",
+    "train": "training",
+    "train_eval": "training",
+}
 UNITS = {"accuracy": "fraction", "error": "fraction", "loss": "nats per example"}
 
 

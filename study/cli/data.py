@@ -61,14 +61,14 @@ def list_data_sets(data_dir: Path | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("data set", "classes", "images", "shape", box=box.SIMPLE_HEAD)
+    table = Table("data set", "classes", "examples", "shape", box=box.SIMPLE_HEAD)
     table.add_column("where", overflow="fold")
     for name, info in infos.items():
         table.add_row(
             name,
-            str(len(info.classes)),
-            f"{info.train_examples:,} + {info.test_examples:,}",
-            "x".join(str(size) for size in info.shape),
+            str(len(info.classes) or "\N{EN DASH}"),
+            f"{info.train_examples:,} + {info.test_examples:,}" if info.train_examples else "\N{EN DASH}",
+            "x".join(str(size) for size in info.shape) or "\N{EN DASH}",
             found[name] or f"not found: study data fetch {name}",
         )
     Console().print(table)
@@ -129,7 +129,7 @@ def _progress() -> AbstractContextManager[Progress]:
 
 
 @data.command("check")
-@click.argument("name")
+@click.argument("name", metavar="NAME|FILE.npz")
 @_data_dir
 @_json
 def check_data_set(name: str, data_dir: Path | None, as_json: bool) -> None:
@@ -137,18 +137,22 @@ def check_data_set(name: str, data_dir: Path | None, as_json: bool) -> None:
 
     Files, shapes, labels, images per class, repeated images, channel means and deviations. A folder is
     known by its content, whatever the order of its images; a class-balanced part passes, named as a part.
+    A file of your own, named by its path, must have the arrays train_x, train_y, test_x and test_y.
 
     \b
     Examples:
       study data check cifar10
       study data check cifar10 --data-dir ~/data/cifar-10-batches-py
       study data check digits --json
+      study data check ./mine.npz
     """
     from study.components.datasets import load_dataset
     from study.components.datasets.checking import describe
+    from study.components.datasets.own import load_own
 
     try:
-        facts = describe(load_dataset(name, data_dir))
+        own = name.endswith(".npz")
+        facts = describe(load_own(name, data_dir) if own else load_dataset(name, data_dir))
     except StudyError as error:
         if as_json:
             click.echo(json.dumps({"name": name, "ok": False, "error": str(error)}, indent=2))
@@ -166,15 +170,23 @@ def _print_facts(facts: dict[str, Any]) -> None:
         "read from": facts["origin"],
     }
     for split, count in facts["images"].items():
-        per_class = facts["images_per_class"][split].values()
-        spread = " to ".join(str(size) for size in sorted({min(per_class), max(per_class)}))
-        lines[f"{split} images"] = f"{count:,} ({spread} of each class)"
+        lines[f"{split} images"] = f"{count:,} ({_spread(facts, split)})"
     for statistic in ("mean", "std"):
         lines[f"channel {statistic}"] = _numbers(facts[statistic])
         lines[f"published {statistic}"] = _numbers(facts[f"published_{statistic}"])
     lines["fingerprint"] = facts["fingerprint"]
     for label, value in lines.items():
         click.echo(f"{label:<16}{value}")
+
+
+def _spread(facts: dict[str, Any], split: str) -> str:
+    """``5,000 of each class``; or how numbers are spread."""
+    if "targets" in facts:
+        return "targets {mean:.4g} \N{PLUS-MINUS SIGN} {std:.4g}, from {lowest:.4g} to {highest:.4g}".format(
+            **facts["targets"][split]
+        )
+    per_class = facts["images_per_class"][split].values()
+    return f"{' to '.join(str(size) for size in sorted({min(per_class), max(per_class)}))} of each class"
 
 
 def _numbers(values: list[float]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Gt, Interval
 from numpy.typing import ArrayLike
-from pydantic import StringConstraints
+from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,7 +28,18 @@ and float32 targets."""
 Unit = Literal["target", "mad"]
 Positive = Annotated[float, Gt(0)]
 Level = Annotated[float, Interval(gt=0, lt=1)]
-LevelsText = Annotated[str, StringConstraints(pattern=r"^0?\.[0-9]{1,6}(-0?\.[0-9]{1,6}){1,19}$")]
+
+
+def rising_levels(text: str) -> str:
+    """ValueError unless ``text`` is two levels or more, as ``parse_levels`` reads them."""
+    plain = re.fullmatch(r"0?\.\d{1,6}(-0?\.\d{1,6}){1,19}", text, re.ASCII) is not None
+    rising = (0.0, *parse_levels(levels=text), 1.0) if plain else (1.0, 0.0)
+    if any(low >= high for low, high in pairwise(rising)):
+        raise ValueError("must be levels between 0 and 1 that rise, such as 0.05-0.95 or 0.1-0.5-0.9")
+    return text
+
+
+LevelsText = Annotated[str, AfterValidator(rising_levels)]
 
 # A normal distribution's standard deviation over its median absolute deviation.
 DEVIATION = 1.4826
@@ -34,10 +47,6 @@ DEVIATION = 1.4826
 
 def no_levels(**arguments: object) -> Levels:
     return ()
-
-
-def no_rule(**arguments: Any) -> str | None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -48,15 +57,13 @@ class Loss:
     whose deviation a threshold can be given. ``best_constant(targets, **arguments)`` is the least mean
     loss that a predictor blind to its input can have on them: the unit in which a training loss is large
     or small. ``levels(**arguments)`` are those of the quantiles that it estimates, rising, one output
-    each; empty where it estimates a centre, with one output (or classes). ``rule(**arguments)`` says in
-    one line what is wrong with arguments that are each within their limits; None where nothing is.
+    each; empty where it estimates a centre, with one output (or classes).
     """
 
     task: Task
     build: Callable[..., PerExample]
     best_constant: Callable[..., float]
     levels: Callable[..., Levels] = no_levels
-    rule: Callable[..., str | None] = no_rule
 
 
 def chosen_loss(hyperparameters: Mapping[str, Scalar], task: Task) -> tuple[Loss, dict[str, Any]]:
@@ -194,13 +201,6 @@ def parse_levels(*, levels: str) -> Levels:
     return tuple(float(level) for level in levels.split("-"))
 
 
-def levels_rule(*, levels: str) -> str | None:
-    rising = parse_levels(levels=levels)
-    if any(low >= high for low, high in zip((0.0, *rising), (*rising, 1.0), strict=True)):
-        return f"levels must lie between 0 and 1 and rise, and {levels} do not"
-    return None
-
-
 # -- what a constant can do
 
 
@@ -263,5 +263,5 @@ LOSSES: Registry[Loss] = Registry(
     smooth_l1=Loss("regression", smooth_l1, best_constant=searched(smooth_l1)),
     log_cosh=Loss("regression", log_cosh, best_constant=searched(log_cosh)),
     quantile=Loss("regression", quantile, constant_pinball, levels=lambda gamma=0.5: (gamma,)),
-    quantiles=Loss("regression", quantiles, constant_pinballs, levels=parse_levels, rule=levels_rule),
+    quantiles=Loss("regression", quantiles, constant_pinballs, levels=parse_levels),
 )

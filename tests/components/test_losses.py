@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn import functional
 
-from study.components.losses import LOSSES, deviation, smoothed_entropy
+from study.components.losses import LOSSES, deviation, rising_levels, smoothed_entropy
 
 REGRESSION = [name for name, each in LOSSES.items() if each.task == "regression"]
 # Of the notes, L541: nine in ten targets are 150, one in ten lies between 0 and 30.
@@ -134,9 +134,12 @@ def test_several_quantiles_are_the_mean_of_each() -> None:
     torch.testing.assert_close(found, (each[0] + each[1]) / 2)
 
 
-@pytest.mark.parametrize("levels", ["0.9-0.1", "0.5-0.5", "0.0-0.5"])
+@pytest.mark.parametrize(
+    "levels", ["0.9-0.1", "0.5-0.5", "0.0-0.5", "0.5", "0.1-1.5", "0.1 0.9", "1e-3-0.9", ""]
+)
 def test_levels_rise_between_0_and_1(levels: str) -> None:
-    assert "must lie between 0 and 1 and rise" in (LOSSES["quantiles"].rule(levels=levels) or "")
+    with pytest.raises(ValueError, match="must be levels between 0 and 1 that rise"):
+        rising_levels(levels)
 
 
 def test_nll_is_cross_entropy() -> None:

@@ -23,11 +23,18 @@ def test_an_entry_goes_by_its_own_name(info: DatasetInfo) -> None:
 
 @EVERY
 def test_an_entry_says_what_a_model_needs(info: DatasetInfo) -> None:
-    assert len(set(info.classes)) == len(info.classes) > 1
-    assert len(info.mean) == len(info.std) == info.shape[2]
-    assert all(0 < value < 1 for value in (*info.mean, *info.std))
+    assert len(set(info.classes)) == len(info.classes) != 1
+    assert (len(info.classes) > 1) == (info.task == "classification") or info.load_file
+    assert len(info.mean) == len(info.std) == (info.shape[-1] if info.shape else 0)
+    assert bool(info.shape) == bool(info.train_examples) == (info.load_file is None)
     assert info.source
     assert info.licence
+
+
+@EVERY
+def test_pixels_are_normalised_on_the_unit_interval(info: DatasetInfo) -> None:
+    if len(info.shape) == 3:
+        assert all(0 < value < 1 for value in (*info.mean, *info.std))
 
 
 def test_classes_are_the_published_ones() -> None:

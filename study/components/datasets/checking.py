@@ -162,25 +162,39 @@ def _numbers(values: Sequence[float] | NDArray[np.float64]) -> str:
 
 
 def describe(data: LoadedData) -> dict[str, object]:
-    """What was found, for a person or a script: sizes, counts per class, statistics, fingerprint."""
-    mean, std = channel_statistics(data.train_inputs)
+    """What was found, for a person or a script: sizes, counts per class (or the targets' range), statistics
+    of channels or features, fingerprint."""
+    vectors = data.train_inputs.ndim == 2
+    mean, std = feature_statistics(data.train_inputs) if vectors else channel_statistics(data.train_inputs)
     splits = {"train": data.train_targets, "test": data.test_targets}
-    counts = {
-        split: np.bincount(labels, minlength=len(data.classes)).tolist() for split, labels in splits.items()
-    }
+    facts = {"images_per_class": per_class} if data.classes else {"targets": spans}
     return {
         "name": data.name,
         "ok": True,
         "origin": data.origin,
         "part": data.part,
         "shape": list(data.train_inputs.shape[1:]),
-        "images": {split: len(labels) for split, labels in splits.items()},
-        "images_per_class": {
-            split: dict(zip(data.classes, numbers, strict=True)) for split, numbers in counts.items()
-        },
+        "images": {split: len(targets) for split, targets in splits.items()},
+        **{key: {split: of(data, each) for split, each in splits.items()} for key, of in facts.items()},
         "mean": mean.tolist(),
         "std": std.tolist(),
         "published_mean": list(data.mean),
         "published_std": list(data.std),
         "fingerprint": data.fingerprint,
     }
+
+
+def feature_statistics(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each feature."""
+    return vectors.mean(axis=0, dtype=np.float64), vectors.std(axis=0, dtype=np.float64)
+
+
+def per_class(data: LoadedData, labels: NDArray[Any]) -> dict[str, int]:
+    counts = np.bincount(labels, minlength=len(data.classes)).tolist()
+    return dict(zip(data.classes, counts, strict=True))
+
+
+def spans(data: LoadedData, targets: NDArray[Any]) -> dict[str, float]:
+    wide = targets.astype(np.float64)
+    found = {"mean": wide.mean(), "std": wide.std(), "lowest": wide.min(), "highest": wide.max()}
+    return {name: float(value) for name, value in found.items()}

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from study.components.datasets.checking import channel_statistics, feature_statistics
 from study.components.datasets.info import DatasetInfo, LoadedData, refusal
 from study.components.datasets.sources import user_data_folder
 from study.components.tasks import Task
@@ -39,6 +41,8 @@ def path_argument(*, path: str) -> None:
 def load(task: Task, path: str, data_dir: Path | None) -> LoadedData:
     """The file at ``path`` in ``data_dir`` (None: the user's data folder). DataError where it is missing, or
     not what this module's first lines say."""
+    if not path:
+        raise refusal(f"npz_{task}", "dataset.path names the file", 'e.g. path = "mine.npz"')
     file = (data_dir or user_data_folder()) / path
     arrays = read(file)
     inputs, targets = {}, {}
@@ -69,32 +73,37 @@ def load(task: Task, path: str, data_dir: Path | None) -> LoadedData:
     )
 
 
-def task_of(path: str, data_dir: Path | None) -> Task:
-    """What the file asks for: classes where its targets are whole numbers."""
-    kind = read((data_dir or user_data_folder()) / path)["train_y"].dtype.kind
-    return "classification" if kind in "iu" else "regression"
+def load_own(path: str, data_dir: Path | None) -> LoadedData:
+    """As ``load``; the targets' type says what is asked for: classes where they are whole numbers."""
+    kind = read((data_dir or Path()) / path)["train_y"].dtype.kind
+    return load("classification" if kind in "iu" else "regression", path, data_dir or Path())
 
 
 def read(file: Path) -> Arrays:
     """The four arrays. Nothing in the file is unpickled."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, Mapping):
-                raise refusal(file, "it is a single array, and not an .npz with " + ", ".join(KEYS))
-            missing = [key for key in KEYS if key not in archive]
-            if missing:
-                found = ", ".join(map(shorten, list(archive)[:8])) or "nothing"
-                raise refusal(file, f"it has {', '.join(KEYS)}, and {missing[0]} is missing (found: {found})")
-            return {key: archive[key] for key in KEYS}
+        with file.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, NpzFile):
+                raise refusal(file, f"it is a single array, and not an .npz with {', '.join(KEYS)}")
+            return taken(file, archive)
     except FileNotFoundError:
         raise refusal(file, "there is no such file", "see dataset.path and --data-dir") from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise refusal(file, f"it cannot be read as an .npz of plain numbers ({error})") from None
 
 
+def taken(file: Path, archive: NpzFile) -> Arrays:
+    missing = [key for key in KEYS if key not in archive]
+    if missing:
+        found = ", ".join(map(shorten, archive.files[:8])) or "nothing"
+        raise refusal(file, f"it has {', '.join(KEYS)}, and {missing[0]} is missing (found: {found})")
+    return {key: archive[key] for key in KEYS}
+
+
 def checked_inputs(array: NDArray[Any], place: str) -> NDArray[Any]:
     """Pictures as they are, vectors as float32."""
-    if len(array) == 0 if array.ndim else True:
+    if not array.ndim or not len(array):
         raise refusal(place, "one row or more")
     if array.ndim == 4 and array.dtype == np.uint8 and 0 not in array.shape:
         return np.ascontiguousarray(array)
@@ -140,10 +149,7 @@ def classes_of(targets: Mapping[str, NDArray[Any]], file: Path) -> tuple[str, ..
 
 def statistics(inputs: NDArray[Any], place: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each feature; of each channel, of pixels scaled to [0, 1]."""
-    full, axes = (255.0, (0, 1, 2)) if inputs.ndim == 4 else (1.0, (0,))
-    mean, std = (
-        np.atleast_1d(each(inputs, axis=axes, dtype=np.float64)) / full for each in (np.mean, np.std)
-    )
+    mean, std = channel_statistics(inputs) if inputs.ndim == 4 else feature_statistics(inputs)
     constant = np.flatnonzero(std == 0)
     if len(constant):
         raise refusal(place, f"features vary, and number {constant[0]} does not", "leave it out")

@@ -1,0 +1,173 @@
+"""A user's own file: what is read of it, and the line that each mistake is answered with."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from study.components.datasets import load_dataset
+from study.components.datasets.own import load_own
+from study.components.tasks import Task
+from study.errors import DataError
+
+DRAW = np.random.default_rng(0)
+X = DRAW.normal(5, 2, (30, 3))
+NUMBERS: dict[str, Any] = {"train_x": X[:20], "train_y": X[:20, 0], "test_x": X[20:], "test_y": X[20:, 0]}
+LABELS: dict[str, Any] = {**NUMBERS, "train_y": np.arange(20) % 3, "test_y": np.arange(10) % 3}
+PICTURES: dict[str, Any] = {
+    **LABELS,
+    "train_x": DRAW.integers(0, 256, (20, 4, 5, 2), np.uint8),
+    "test_x": DRAW.integers(0, 256, (10, 4, 5, 2), np.uint8),
+}
+
+
+def written(folder: Path, arrays: Mapping[str, Any]) -> Path:
+    np.savez(folder / "mine.npz", **arrays)
+    return folder
+
+
+def test_numbers_are_read_as_float32(tmp_path: Path) -> None:
+    data = load_dataset("npz_regression", written(tmp_path, NUMBERS), "mine.npz")
+    assert data.task == "regression"
+    assert data.train_inputs.dtype == data.train_targets.dtype == np.float32
+    assert data.train_targets == pytest.approx(X[:20, 0], rel=1e-6)
+    assert data.mean == pytest.approx(X[:20].mean(0), rel=1e-6)
+    assert data.std == pytest.approx(X[:20].std(0), rel=1e-6)
+
+
+def test_labels_are_classes(tmp_path: Path) -> None:
+    data = load_dataset("npz_classification", written(tmp_path, LABELS), "mine.npz")
+    assert (data.task, data.classes) == ("classification", ("0", "1", "2"))
+    assert data.train_targets.dtype == np.int64
+
+
+def test_pictures_stay_bytes(tmp_path: Path) -> None:
+    data = load_dataset("npz_classification", written(tmp_path, PICTURES), "mine.npz")
+    assert np.array_equal(data.test_inputs, PICTURES["test_x"])
+    assert data.mean == pytest.approx((PICTURES["train_x"] / 255).mean((0, 1, 2)))
+
+
+def test_an_absolute_path_needs_no_folder(tmp_path: Path) -> None:
+    path = written(tmp_path, NUMBERS) / "mine.npz"
+    assert load_dataset("npz_regression", None, str(path)).origin == str(path)
+
+
+@pytest.mark.parametrize(("arrays", "task"), [(NUMBERS, "regression"), (LABELS, "classification")])
+def test_the_type_of_the_targets_says_what_is_asked_for(
+    tmp_path: Path, arrays: Mapping[str, Any], task: Task
+) -> None:
+    assert load_own("mine.npz", written(tmp_path, arrays)).task == task
+
+
+def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    first = load_own("mine.npz", written(tmp_path, NUMBERS)).fingerprint
+    assert load_own("mine.npz", written(tmp_path, NUMBERS)).fingerprint == first
+    changed = {**NUMBERS, "test_y": NUMBERS["test_y"] + 1}
+    assert load_own("mine.npz", written(tmp_path, changed)).fingerprint != first
+
+
+MISTAKES: dict[str, tuple[Task, dict[str, Any], str]] = {
+    "labels that are no whole numbers": (
+        *("classification", {**LABELS, "train_y": X[:20, 0]}),
+        r"train_y: \(n,\) of whole numbers, not \(20\) float64; npz_regression takes real numbers",
+    ),
+    "labels with a gap": (
+        *("classification", {**LABELS, "train_y": np.arange(20) % 3 * 2}),
+        r"train_y: labels are 0, 1, \.\.\., K - 1, and each occurs; they are \[0, 2, 4\]",
+    ),
+    "a test label that is never trained on": (
+        *("classification", {**LABELS, "test_y": np.arange(10)}),
+        "test_y: labels are those of train_y, and 3 is not",
+    ),
+    "targets that are all the same": (
+        *("regression", {**NUMBERS, "train_y": np.ones(20)}),
+        r"train_y: targets differ, and all are 1\.0",
+    ),
+    "a number that is not finite": (
+        *("regression", {**NUMBERS, "train_x": np.where(np.arange(60).reshape(20, 3) == 7, np.nan, X[:20])}),
+        r"train_x: numbers are finite in float32, and \[2, 1\] is nan",
+    ),
+    "a number past float32": (
+        *("regression", {**NUMBERS, "train_y": X[:20, 0] * 1e300}),
+        "train_y: numbers are finite in float32",
+    ),
+    "a feature that does not vary": (
+        *("regression", {**NUMBERS, "train_x": X[:20] * (1, 0, 1)}),
+        "train_x: features vary, and number 1 does not; leave it out",
+    ),
+    "counts that differ": (
+        *("regression", {**NUMBERS, "train_y": X[:19, 0]}),
+        "train_x and train_y have as many rows, not 20 and 19",
+    ),
+    "other features in the test set": (
+        *("regression", {**NUMBERS, "test_x": X[20:, :2]}),
+        r"rows of one shape, not \(20, 3\) and \(10, 2\)",
+    ),
+    "a missing array": (
+        *("regression", {key: NUMBERS[key] for key in ("train_x", "train_y", "test_x")}),
+        "test_y is missing",
+    ),
+    "inputs of one dimension": (
+        *("regression", {**NUMBERS, "train_x": X[:20, 0]}),
+        r"train_x: \(n, features\) of real numbers, or .* uint8, not \(20\) float64",
+    ),
+    "nothing": (
+        *("regression", {**NUMBERS, "test_x": X[:0], "test_y": X[:0, 0]}),
+        "test_x: one row or more",
+    ),
+    "text": (
+        *("regression", {**NUMBERS, "train_y": np.array(["a"] * 20)}),
+        "train_y: .n,. of real numbers, not",
+    ),
+}
+
+
+@pytest.mark.parametrize(("task", "arrays", "line"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_answered_in_a_line(
+    tmp_path: Path, task: Task, arrays: Mapping[str, Any], line: str
+) -> None:
+    with pytest.raises(DataError, match=line) as error:
+        load_dataset(f"npz_{task}", written(tmp_path, arrays), "mine.npz")
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (exec, ("raise SystemExit('unpickled')",))
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    written(tmp_path, {**NUMBERS, "train_y": np.array([Bomb()] * 20, dtype=object)})
+    with pytest.raises(DataError, match="cannot be read as an"):
+        load_dataset("npz_regression", tmp_path, "mine.npz")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04 torn", pickle.dumps(Bomb()), b"\x93NUMPY\x01\x00v\x00"], ids=repr
+)
+def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"mine\.npz"):
+        load_dataset("npz_regression", tmp_path, "mine.npz")
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", X)
+    with pytest.raises(DataError, match="it is a single array"):
+        load_dataset("npz_regression", tmp_path, "mine.npy")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.npz: there is no such file"):
+        load_dataset("npz_regression", tmp_path, "nowhere.npz")
+
+
+def test_a_study_without_a_path_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dataset\.path names the file"):
+        load_dataset("npz_regression", tmp_path)
