@@ -220,7 +220,8 @@ class Conductor:
         step = int(row["step"] or 0)
         seconds = float(row["seconds"] or 0)
         verdict = stop.verdict(step)
-        result = TrialResult(running.config, verdict, seconds=seconds, gradient_evaluations=step)
+        taken = int(row.get("gradient_evaluations") or step)
+        result = TrialResult(running.config, verdict, seconds=seconds, gradient_evaluations=taken)
         self.ended(result, running.token)
 
     # -- deciding ----------------------------------------------------------------------------------

@@ -96,6 +96,11 @@ class Trial:
         """How many optimizer steps are done."""
         return (self.position.epoch - 1) * self.training.steps + self.position.batch
 
+    @property
+    def gradient_evaluations(self) -> int:
+        """How many gradients these took."""
+        return self.steps + self.position.reevaluations
+
 
 def batches(trial: Trial) -> Iterator[Batch]:
     """The epoch's batches, from the trial's position on; the same ones when asked for again."""

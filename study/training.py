@@ -154,9 +154,10 @@ def train(
 
 
 def gradient_evaluations(trial: Trial, verdict: Verdict) -> int:
-    """What the training took until now, or until the verdict's own step, which ended with its gradient."""
-    steps = trial.steps if verdict.step is None else verdict.step + 1
-    return steps + trial.position.reevaluations
+    """What the training took until now, or until the verdict's own step, which ended with its gradient. (The
+    verdict may have come a few steps late, and before the step was made whole.)"""
+    unmade = 0 if verdict.step is None else trial.steps - verdict.step - 1
+    return trial.gradient_evaluations - unmade
 
 
 def prepare(
@@ -311,6 +312,7 @@ def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Itera
         yield {
             "epoch": epoch,
             "step": trial.steps,
+            "gradient_evaluations": trial.gradient_evaluations,
             **training,
             **{name: finite_or_none(value) for name, value in evaluation.items()},
             "seconds": time.monotonic() - started,

@@ -199,7 +199,8 @@ def test_every_gradient_that_lbfgs_asks_for_is_counted_once() -> None:
     assert (trial.steps, trial.monitor.steps) == (3, 3)
     assert taken == trial.steps + trial.position.reevaluations
     assert 6 < taken <= 3 * OPTIMIZERS["lbfgs"].evaluations(max_iter=4)
-    assert train(config(LBFGS), DIGITS, threads=1, device="cpu").gradient_evaluations == taken
+    result = train(config(LBFGS), DIGITS, threads=1, device="cpu")
+    assert result.gradient_evaluations == result.curve[-1]["gradient_evaluations"] == taken
 
 
 def test_others_take_one_gradient_a_step() -> None:

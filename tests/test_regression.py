@@ -102,7 +102,7 @@ def test_a_row_has_the_metrics_of_regression_and_no_accuracy() -> None:
     evaluated = {
         f"{part}_{name}" for part in ("train_eval", "val", "val_clean") for name in of_task("regression")
     }
-    told = {"epoch", "step", "train_loss", "gradient_norm", "lr"}
+    told = {"epoch", "step", "gradient_evaluations", "train_loss", "gradient_norm", "lr"}
     for row in confirmed().curve:
         assert set(row) == evaluated | told | TIMES
         assert all(value is not None and math.isfinite(value) for value in row.values())

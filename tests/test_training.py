@@ -147,7 +147,8 @@ def test_augmentation_dropout_and_batch_norm_go_together() -> None:
 
 def test_a_row_has_every_number_of_its_epoch() -> None:
     evaluated = {f"{part}_{metric}" for part in ("train_eval", "val") for metric in of_task("classification")}
-    trained = {"epoch", "step", "train_loss", "train_accuracy", "gradient_norm", "lr"}
+    trained = {"epoch", "step", "gradient_evaluations"}
+    trained |= {"train_loss", "train_accuracy", "gradient_norm", "lr"}
     for row in confirmed().curve:
         assert set(row) == evaluated | trained | TIMES
         assert all(value is not None and math.isfinite(value) for value in row.values())
