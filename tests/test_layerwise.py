@@ -28,9 +28,8 @@ def drawn(*shape: int) -> Tensor:
 
 def measured(model: nn.Module, images: Tensor | None = None) -> Layers:
     images = drawn(64, 3, 8, 8) if images is None else images
-    return measure(
-        model, images, torch.arange(len(images)) % 10, LOSSES["cross_entropy"].build(), generator()
-    )
+    labels = torch.arange(len(images)) % 10
+    return measure(model, images, labels, LOSSES["cross_entropy"].build(labels), generator())
 
 
 def network(name: str = "plain", activation: str = "relu", **arguments: Any) -> nn.Module:
