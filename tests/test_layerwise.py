@@ -28,9 +28,8 @@ def drawn(*shape: int) -> Tensor:
 
 def measured(model: nn.Module, images: Tensor | None = None) -> Layers:
     images = drawn(64, 3, 8, 8) if images is None else images
-    return measure(
-        model, images, torch.arange(len(images)) % 10, LOSSES["cross_entropy"].build(), generator()
-    )
+    labels = torch.arange(len(images)) % 10
+    return measure(model, images, labels, LOSSES["cross_entropy"].build(labels), generator())
 
 
 def network(name: str = "plain", activation: str = "relu", **arguments: Any) -> nn.Module:
@@ -47,7 +46,8 @@ def test_gradients_are_those_of_the_weights_in_the_order_of_execution() -> None:
     assert list(found.gradients)[:2] == ["conv1", "stage1.block1.branch.conv1"]
     assert list(found.gradients)[-1] == "dense"
     assert len(found.gradients) == 8
-    loss = LOSSES["cross_entropy"].build()(model.train()(drawn(64, 3, 8, 8)), torch.arange(64) % 10).mean()
+    labels = torch.arange(64) % 10
+    loss = LOSSES["cross_entropy"].build(labels)(model.train()(drawn(64, 3, 8, 8)), labels).mean()
     for name, norm in found.gradients.items():
         (gradient,) = torch.autograd.grad(loss, model.get_parameter(f"{name}.weight"), retain_graph=True)
         assert norm == pytest.approx(gradient.norm().item(), rel=1e-3)

@@ -29,16 +29,16 @@ def test_cross_entropy_is_minus_the_log_of_the_label_s_softmax() -> None:
 
 
 def test_the_naive_form_is_the_same_on_small_logits() -> None:
-    both = [LOSSES[name].build()(LOGITS, LABELS) for name in ("naive_cross_entropy", "cross_entropy")]
+    both = [LOSSES[name].build(LABELS)(LOGITS, LABELS) for name in ("naive_cross_entropy", "cross_entropy")]
     torch.testing.assert_close(*both)
 
 
 @pytest.mark.parametrize(("logit", "finite"), [(88.0, True), (89.0, False), (1000.0, False)])
 def test_the_naive_form_overflows_where_exp_does(logit: float, finite: bool) -> None:
     """exp overflows in float32 above ln(3.4e38) = 88.72."""
-    logits = torch.tensor([[logit, 0.0]], requires_grad=True)
+    logits, labels = torch.tensor([[logit, 0.0]], requires_grad=True), torch.tensor([0])
     naive, stable = (
-        LOSSES[name].build()(logits, torch.tensor([0])) for name in ("naive_cross_entropy", "cross_entropy")
+        LOSSES[name].build(labels)(logits, labels) for name in ("naive_cross_entropy", "cross_entropy")
     )
     assert bool(naive.isfinite().all()) == finite
     (gradient,) = torch.autograd.grad(naive.mean(), logits)
@@ -48,8 +48,8 @@ def test_the_naive_form_overflows_where_exp_does(logit: float, finite: bool) -> 
 
 def test_the_naive_form_has_no_log_of_zero() -> None:
     logits, labels = torch.tensor([[80.0, -80.0]]), torch.tensor([1])
-    assert LOSSES["naive_cross_entropy"].build()(logits, labels).item() == math.inf
-    assert LOSSES["cross_entropy"].build()(logits, labels).item() == 160
+    assert LOSSES["naive_cross_entropy"].build(labels)(logits, labels).item() == math.inf
+    assert LOSSES["cross_entropy"].build(labels)(logits, labels).item() == 160
 
 
 def test_the_best_constant_has_the_entropy_of_the_label_shares() -> None:
