@@ -9,7 +9,7 @@ OUT ?= runs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-faults bench-cliff bench-detectors bench-monitor lint format clean
+.PHONY: help install demo test test-slow test-faults bench-cliff bench-detectors bench-monitor calibration lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench-detectors: install  ## blow-ups, deaths and healthy trainings: who catches
 
 bench-monitor: install  ## what watching a training costs, as a share of its step time
 	$(BIN)/python -m tests.benchmarks.monitor_overhead
+
+calibration: install  ## how often verdicts and intervals are wrong, on simulated studies (minutes)
+	$(BIN)/python -m tests.benchmarks.calibration
 
 test-faults: install  ## every fault: kills, cuts, damage, hangs, a soak (an hour)
 	$(PYTEST) tests/faults -m "faults or slow"

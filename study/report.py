@@ -1,4 +1,4 @@
-"""The report of a study: one self-contained HTML file, a CSV table, PNG figures, and the terminal's table."""
+"""The report of a study: one self-contained HTML file, a CSV table, figures, and the terminal's table."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study import __version__
-from study.analysis import edge_tables, tables
+from study.analysis import detail_tables, edge_tables, tables
+from study.analysis.details import details
 from study.analysis.findings import Findings, read_findings
-from study.analysis.wording import metric_name
+from study.analysis.resampling import BCA_LEADS_FROM
+from study.analysis.wording import duration, metric_name
 from study.errors import RecordError, one_line
 from study.record import StudyRecord, write_whole
 
@@ -31,8 +33,8 @@ DIVERGENCE_MAP = "divergence_map.csv"
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where a report lies. ``figures`` are those that had something to show, by name; the divergence map
-    is there for a study that bisects."""
+    """Where a report lies. ``figures`` are the PNG files of those that had something to show, by name, each
+    with an SVG beside it; the divergence map is there for a study that bisects."""
 
     html: Path
     csv: Path
@@ -45,6 +47,7 @@ class ReportFiles:
             self.csv.name: str(self.csv),
             **({DIVERGENCE_MAP: str(self.divergence_map)} if self.divergence_map else {}),
             **{f"figures/{path.name}": str(path) for path in self.figures.values()},
+            **{f"figures/{path.stem}.svg": str(path.with_suffix(".svg")) for path in self.figures.values()},
         }
 
 
@@ -60,8 +63,8 @@ class Picture:
 
 
 def write_report(record: StudyRecord) -> ReportFiles:
-    """Write report.html, ranking.csv, figures/*.png and, of a study that bisects, divergence_map.csv into
-    the record's folder, anew.
+    """Write report.html, ranking.csv, figures/*.png and *.svg and, of a study that bisects,
+    divergence_map.csv into the record's folder, anew.
 
     Works on an unfinished study too, and says so. Raises RecordError where the journal cannot be
     read or the folder not be written.
@@ -72,17 +75,18 @@ def write_report(record: StudyRecord) -> ReportFiles:
     files = ReportFiles(
         folder / "report.html",
         folder / "ranking.csv",
-        {name: folder / "figures" / f"{name}.png" for name in images},
+        {name: folder / "figures" / f"{name}.png" for name in images["png"]},
         folder / DIVERGENCE_MAP if findings.edges else None,
     )
     try:
         (folder / "figures").mkdir(exist_ok=True)
         for name in FIGURE_NAMES:
-            path = folder / "figures" / f"{name}.png"
-            if name in images:
-                _write_bytes(path, images[name])
-            else:
-                path.unlink(missing_ok=True)  # from an earlier report: it would show what no longer is
+            for kind, drawn in images.items():
+                path = folder / "figures" / f"{name}.{kind}"
+                if name in drawn:
+                    _write_bytes(path, drawn[name])
+                else:
+                    path.unlink(missing_ok=True)  # from an earlier report: it would show what no longer is
         write_whole(files.csv, tables.ranking_csv(findings.ranking))
         if files.divergence_map:
             write_whole(files.divergence_map, edge_tables.divergence_map_csv(findings.edges))
@@ -123,6 +127,8 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "edges": [edge.to_json() for edge in findings.edges],
         "early_stopping": findings.early_stopping and findings.early_stopping.to_json(),
         "claims": [claim.to_json() for claim in findings.claims],
+        "criterion": findings.criterion().to_json(),
+        **details(findings).to_json(),
         "files": {name: path for name, path in files.items() if Path(path).is_file()},
     }
 
@@ -156,42 +162,52 @@ def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> 
         lstrip_blocks=True,
         finalize=_printable,
     )
+    behind = details(findings)
     return environment.get_template("report.html.j2").render(
         findings=findings,
         spec=findings.spec,
         version=__version__,
         metric=metric_name(findings.ranking.metric),
         objective=metric_name(findings.spec.objective.metric),
+        criterion=tables.criterion_text(findings.criterion(), _date),
         answer=tables.answer(findings.ranking),
         table=tables.ranking_table(findings.ranking),
         pictures=pictures,
         tables=tables,
+        duration=duration,
+        bootstrap_from=BCA_LEADS_FROM,
         edge_header=edge_tables.HEADER,
         edge_rows=edge_tables.edge_rows(findings.edges),
         causes=findings.causes(),
         counts=tables.cause_rows(findings),
         endings=_endings(findings),
-        costs=tables.costs(findings),
+        costs=behind.costs,
+        pair_rows=detail_tables.pair_rows(behind),
+        rope=behind.rope,
+        mean_ranks=detail_tables.mean_ranks_text(behind.mean_ranks),
+        tuning_rows=detail_tables.tuning_rows(behind),
+        overtakings=[detail_tables.overtaking_text(*each) for each in behind.overtakings],
         starts=_starts(findings),
         as_of=_date(findings.as_of),
         study_file=study_file,
     )
 
 
-def _draw(findings: Findings) -> tuple[tuple[Picture, ...], dict[str, bytes]]:
-    """The figures for the page in both themes, and as the PNG files' bytes."""
+def _draw(findings: Findings) -> tuple[tuple[Picture, ...], dict[str, dict[str, bytes]]]:
+    """The figures for the page in both themes, and as the files' bytes, by kind and name."""
     from study.analysis.figures import FIGURES
-    from study.analysis.figures.drawing import DARK, LIGHT, png
+    from study.analysis.figures.drawing import DARK, LIGHT, png, svg
 
     assert tuple(FIGURES) == FIGURE_NAMES
     pictures: list[Picture] = []
-    images: dict[str, bytes] = {}
+    images: dict[str, dict[str, bytes]] = {"png": {}, "svg": {}}
     for name, draw in FIGURES.items():
         light = draw(findings.spec, findings.results, findings.ranking, LIGHT)
         dark = draw(findings.spec, findings.results, findings.ranking, DARK)
         if light and dark:
-            images[name] = png(light.figure)
-            encoded = [base64.b64encode(data).decode() for data in (images[name], png(dark.figure))]
+            images["png"][name], images["svg"][name] = png(light.figure), svg(light.figure)
+            both = (images["png"][name], png(dark.figure))
+            encoded = [base64.b64encode(data).decode() for data in both]
             pictures.append(Picture(name, light.title, light.caption, *encoded))
     return tuple(pictures), images
 

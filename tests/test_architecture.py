@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (("tuning", "tracking", "analysis"), ("facts",)),
     (
-        ("conductor", "planning", "report", "cluster", "serial"),
+        ("conductor", "planning", "report", "export", "cluster", "serial"),
         ("running", "audit", "cleaning", "notifying"),
         ("face",),
     ),

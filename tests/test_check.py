@@ -273,3 +273,45 @@ def test_a_claim_about_layers_is_right_where_every_replicate_measures_them() -> 
 def test_a_claim_about_layers_that_are_not_measured_is_refused(overrides: list[str]) -> None:
     with pytest.raises(StudyFileError, match=r"metric: needs training.layerwise to be at least .* 3"):
         check(spec_of(changed((CLAIM, LAYERWISE_CLAIM)), *overrides))
+
+
+# -- trends -------------------------------------------------------------------------------------------
+
+TREND = CLAIM.replace(
+    'ranking = ["relu+bn", "elu"]', 'trend = { of = "OF", along = "ALONG", direction = "increasing" }'
+)
+WIDTHS = ("model.batch_norm = [true, false]", "dataset.train_size = [100, 200]\nmodel.width = [0.125, 0.25]")
+
+
+def with_trend(of: str, along: str) -> str:
+    text = changed(WIDTHS, (CLAIM, TREND.replace("OF", of).replace("ALONG", along)))
+    text = text.replace(", train_size = 1000", "").replace(", width = 0.125", "")
+    start = text.index("[conditional.")
+    return text[:start] + text[text.index("[fixed]") :]
+
+
+@pytest.mark.parametrize(
+    ("of", "along"),
+    [
+        ("test_accuracy", "dataset.train_size"),
+        ("model.width", "dataset.train_size"),
+        ("test_accuracy", "model.width"),
+    ],
+)
+def test_a_trend_runs_along_what_is_compared(of: str, along: str) -> None:
+    check(spec_of(with_trend(of, along)))
+
+
+@pytest.mark.parametrize(
+    ("of", "along", "place"),
+    [
+        ("test_accuracy", "optimizer.lr", "along"),
+        ("test_accuracy", "activation.name", "along"),
+        ("test_loss", "model.width", "of"),
+        ("optimizer.lr", "model.width", "of"),
+        ("model.width", "model.width", "of"),
+    ],
+)
+def test_a_trend_of_or_along_anything_else_is_refused(of: str, along: str, place: str) -> None:
+    with pytest.raises(StudyFileError, match=rf"claims\[0\].trend.{place}"):
+        check(spec_of(with_trend(of, along)))

@@ -74,3 +74,20 @@ def test_a_proportion_among_all_is_written_as_it_was_before_there_was_among() ->
     body["proportion"]["among"] = "diverged"
     claim = Claim.model_validate({**BASE, **body})
     assert claim.model_dump(mode="json")["proportion"]["among"] == "diverged"
+
+
+def test_a_claim_is_judged_by_t_where_it_does_not_say() -> None:
+    assert Claim.model_validate({**BASE, "ranking": ["relu", "elu"]}).test == "t"
+
+
+def test_a_number_is_judged_by_its_interval_not_by_a_test() -> None:
+    body = {"value": {"arm": "relu", "at_least": 0.9}, "test": "sign_flips"}
+    with pytest.raises(ValidationError, match="a value is judged by its interval; leave test out"):
+        Claim.model_validate({**BASE, **body})
+
+
+def test_a_flat_trend_needs_a_margin() -> None:
+    trend = {"of": "test_accuracy", "along": "model.width", "direction": "flat"}
+    with pytest.raises(ValidationError, match="a flat trend needs a margin"):
+        Claim.model_validate({**BASE, "trend": trend})
+    assert Claim.model_validate({**BASE, "trend": trend, "margin": 0.01}).margin == 0.01

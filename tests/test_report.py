@@ -93,10 +93,11 @@ def printed(record: StudyRecord, width: int = 80) -> str:
 
 def test_the_report_is_html_csv_and_figures(tmp_path: Path) -> None:
     files = write_report(whole(tmp_path))
+    figures = ("ranking", "critical_difference", "curves", "tuning", "budget", "verdicts")
     names = [
         "report.html",
         "ranking.csv",
-        *(f"figures/{n}.png" for n in ("ranking", "curves", "tuning", "verdicts")),
+        *(f"figures/{n}.{kind}" for kind in ("png", "svg") for n in figures),
     ]
     assert list(files.by_name()) == names
     assert all(Path(path).stat().st_size > 0 for path in files.by_name().values())
@@ -114,11 +115,12 @@ def test_the_same_record_gives_the_same_report(tmp_path: Path) -> None:
 
 def test_a_figure_that_shows_what_no_longer_is_goes_away(tmp_path: Path) -> None:
     record = planted_record(tmp_path, planted_spec("relu"), {})
-    stale = record.folder / "figures" / "curves.png"
-    stale.parent.mkdir()
-    stale.write_bytes(b"old")
+    stale = [record.folder / "figures" / name for name in ("curves.png", "curves.svg")]
+    stale[0].parent.mkdir()
+    for path in stale:
+        path.write_bytes(b"old")
     write_report(record)
-    assert not stale.exists()
+    assert not any(path.exists() for path in stale)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_the_page_has_a_dark_side(reported: StudyRecord) -> None:
 
 
 def test_every_picture_has_words(page: Page) -> None:
-    assert len(page.images) == 4
+    assert len(page.images) == 6
     assert all(len(image.get("alt") or "") > 20 for image in page.images)
 
 
@@ -165,6 +167,12 @@ def test_every_picture_has_words(page: Page) -> None:
         "torch 2.13",
         "a processor",
         "gradient evaluations",
+        "Every pair of arms (3)",
+        "Friedman's test of equal mean ranks has p",
+        "P(first better)",
+        "before the first trial: SHA-256",
+        "Drawing the 5 replicates anew",
+        "too few trials: 4 of at least 10",
         "[search]",
     ],
 )
@@ -230,7 +238,7 @@ def test_a_study_without_replicates_shows_its_tuning(tmp_path: Path) -> None:
     spec = planted_spec("relu", "elu", trials=2, replicates=3)
     record = planted_record(tmp_path, spec, by_id([finished("relu", "tune", 0, 0.5)]), finished=False)
     files = write_report(record)
-    assert list(files.figures) == ["curves", "tuning", "verdicts"]
+    assert list(files.figures) == ["curves", "tuning", "verdicts"]  # of one trial there is no budget to draw
     assert "there is no ranking" in Page(files.html).text
 
 
@@ -253,6 +261,45 @@ def test_the_summary_has_the_promised_names(reported: StudyRecord) -> None:
     found = summary(reported)
     assert {"study", "digest", "folder", "phases", "ranking", "claims", "files"} <= found.keys()
     assert (found["study"], found["digest"]) == ("planted", reported.digest)
+
+
+def test_the_summary_has_all_that_stands_behind_the_ranking(reported: StudyRecord) -> None:
+    found = summary(reported)
+    assert {"criterion", "pairs", "mean_ranks", "tuning", "costs"} <= found.keys()
+    assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [
+        ("elu", "relu"),
+        ("elu", "tanh"),
+        ("relu", "tanh"),
+    ]
+    assert found["mean_ranks"]["mean_ranks"] == {"elu": 1.0, "relu": 2.0, "tanh": 3.0}
+    assert [cost["arm"] for cost in found["costs"]] == ["elu", "relu", "tanh"]
+    assert found["costs"][0]["replicate_s"] == 10.0
+
+
+def test_the_criterion_stands_since_before_the_first_trial(reported: StudyRecord) -> None:
+    criterion = summary(reported)["criterion"]
+    assert criterion["sha256"] == reported.spec.criterion
+    assert criterion["before_the_first_trial"] is True
+    assert criterion["unchanged"] is True
+
+
+def test_a_criterion_of_after_the_first_trial_is_told_as_such(tmp_path: Path) -> None:
+    record = whole(tmp_path)
+    study_file = record.folder / "study.toml"
+    study_file.write_text(study_file.read_text().replace('"L1"', '"L2"'))
+    changed = StudyRecord(record.folder)
+    with JournalWriter(changed) as journal:
+        journal.session({}, ["study", "run", "planted.toml"])
+    criterion = summary(changed)["criterion"]
+    assert criterion["before_the_first_trial"] is False
+    assert criterion["unchanged"] is False
+    assert "after the first trial" in Page(write_report(changed).html).text
+
+
+def test_the_terminal_says_which_arms_share_a_place(tmp_path: Path) -> None:
+    spec = planted_spec("relu", "elu", replicates=3)
+    results = by_id(scores("relu", 0.5, 0.4, 0.6), scores("elu", 0.45, 0.5, 0.52))
+    assert "arms with the same # cannot be told apart" in printed(planted_record(tmp_path, spec, results))
 
 
 def test_the_summary_counts_trials_by_phase_and_verdict(tmp_path: Path) -> None:
@@ -307,7 +354,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
 def test_hostile_text_makes_no_tag(hostile: StudyRecord) -> None:
     page = Page(hostile.folder / "report.html")
     assert "script" not in page.tags
-    assert len(page.images) == 4
+    assert len(page.images) == 4  # two arms have no critical difference, one tuning trial no budget
     assert "<script>alert(1)</script>" in page.text
 
 

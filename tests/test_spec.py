@@ -231,6 +231,19 @@ def test_the_criterion_is_that_of_the_claims_alone() -> None:
     assert spec_with(("width = 0.125", "width = 0.25")).criterion == spec_of().criterion
 
 
+def test_a_claims_test_is_part_of_the_criterion_and_not_of_the_digest() -> None:
+    flips = spec_with(('ranking = ["relu+bn", "elu"]', 'ranking = ["relu+bn", "elu"]\ntest = "sign_flips"'))
+    assert flips.criterion != spec_of().criterion
+    assert flips.digest == spec_of().digest
+
+
+def test_the_default_test_leaves_older_criteria_as_they_were() -> None:
+    """The hash that this study had before a claim could name its test."""
+    spelled_out = spec_with(('ranking = ["relu+bn", "elu"]', 'ranking = ["relu+bn", "elu"]\ntest = "t"'))
+    assert spelled_out.criterion == spec_of().criterion
+    assert spec_of().criterion == "b99466f8d201738437fd5479ec4ad7c811aacd0e2c0cd4e43d6eb1541559cbae"
+
+
 def round_trip(spec: StudySpec) -> StudySpec:
     return spec_of(spec.to_toml())
 

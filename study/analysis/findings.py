@@ -21,12 +21,32 @@ from study.trial import PHASES, STATUSES, Phase
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """The hash of the claims, metrics, margins and tests as they stand in the study file, when the journal
+    first had it (unix time; None for an empty journal), and whether that was before the first trial and is
+    still so."""
+
+    sha256: str
+    stored: float | None
+    before_the_first_trial: bool
+    unchanged: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sha256": self.sha256,
+            "stored": self.stored,
+            "before_the_first_trial": self.before_the_first_trial,
+            "unchanged": self.unchanged,
+        }
+
+
+@dataclass(frozen=True)
 class Findings:
     """A study, what came of it so far, and under which circumstances.
 
     ``edges`` are the arms' largest stable learning rates (none unless the study bisects), ``sessions``
     the starts of the study, ``faults`` what went wrong around the trials, and ``as_of`` the unix time of
-    the last event (None for an empty journal).
+    the last event (None for an empty journal), ``first_trial`` that of the first proposal.
     """
 
     spec: StudySpec
@@ -40,6 +60,7 @@ class Findings:
     edges: tuple[ArmEdge, ...]
     finished: bool
     as_of: float | None
+    first_trial: float | None = None
 
     @property
     def ranked(self) -> bool:
@@ -86,13 +107,20 @@ class Findings:
             found.append(
                 f"Failed, and so not counted: {counted(failed, 'trial')}. Run the study again to retry."
             )
-        if any(
-            session.get("criterion", self.spec.criterion) != self.spec.criterion for session in self.sessions
-        ):
+        if not self.criterion().unchanged:
             found.append(
                 "The claims in study.toml are not those that stood there when the study was started."
             )
         return tuple(found)
+
+    def criterion(self) -> Criterion:
+        """What the claims are judged by, and since when that stands. Sessions of older records, which have
+        no hash, say nothing."""
+        mine = self.spec.criterion
+        stored = next((each.get("time") for each in self.sessions if each.get("criterion") == mine), None)
+        before = stored is not None and (self.first_trial is None or stored <= self.first_trial)
+        unchanged = all(each.get("criterion", mine) == mine for each in self.sessions)
+        return Criterion(mine, stored, before, unchanged)
 
     def places(self) -> dict[str, str]:
         """On what the trials ran: the distinct values of device, precision and the like."""
@@ -126,6 +154,7 @@ def read_findings(record: StudyRecord) -> Findings:
         edges=edges(record.spec, results),
         finished=any(event["event"] == "finished" for event in events),
         as_of=events[-1].get("time") if events else None,
+        first_trial=next((each.get("time") for each in events if each["event"] == "asked"), None),
     )
 
 

@@ -122,7 +122,7 @@ def pair_table(
         _details(found[first], found[second], better, rope)
         for first, second in zip(tests["first"], tests["second"], strict=True)
     ]
-    return pd.concat([tests, pd.DataFrame(details, columns=list(DETAILS), dtype=object)], axis="columns")
+    return pd.concat([tests, pd.DataFrame(details, columns=list(DETAILS))], axis="columns")
 
 
 def _details(

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from study.analysis.causes import Cause
-from study.analysis.findings import Findings
+from study.analysis.findings import Criterion, Findings
 from study.analysis.intervals import LEVEL
-from study.analysis.outcomes import ended
 from study.analysis.ranking import Lead, RankedArm, Ranking
 from study.analysis.verdicts import ClaimVerdict, Link
 from study.analysis.wording import (
     counted,
     decimals,
-    duration,
     metric_name,
     number,
     p_value,
     settings,
     with_interval,
 )
+from study.claims import Test
 from study.errors import one_line
-from study.trial import PHASES
 
+TEST_NAMES: Mapping[Test, str] = {"t": "the paired t test", "sign_flips": "sign flips"}
 # A spreadsheet would run a cell that begins with one of these as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -37,33 +36,25 @@ class RankingRow:
     rank: str
     arm: str
     mean: str
+    finished: str
     n: str
     lead: str
     lead_p: str
     diverged: str
+    lost: str
+    lost_interval: str
     best: tuple[str, ...]
     notes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class RankingTable:
-    """``footnotes`` hold each flag's text once, though several arms may have it."""
+    """``footnotes`` hold each flag's text once, though several arms may have it; ``shared`` says whether
+    any arms share a rank."""
 
     rows: tuple[RankingRow, ...]
     footnotes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an arm cost, in the attempts that counted. Gradients are of one batch each:
-    one a step, and what an optimizer asks for beyond it."""
-
-    arm: str
-    trials: int
-    tuning: str
-    confirmation: str
-    per_replicate: str
-    gradient_evaluations: int
+    shared: bool
 
 
 def ranking_table(found: Ranking) -> RankingTable:
@@ -72,7 +63,8 @@ def ranking_table(found: Ranking) -> RankingTable:
     lead_digits = decimals(arm.lead.test.interval for arm in found.arms if arm.lead)
     footnotes = tuple(dict.fromkeys(flag.text for arm in found.arms for flag in arm.flags))
     rows = tuple(_row(arm, digits, lead_digits, footnotes) for arm in found.arms)
-    return RankingTable(rows, footnotes)
+    ranks = [arm.rank for arm in found.arms if arm.rank is not None]
+    return RankingTable(rows, footnotes, len(set(ranks)) < len(ranks))
 
 
 def answer(found: Ranking) -> str:
@@ -108,7 +100,7 @@ def tau_text(claim: ClaimVerdict) -> str:
     if claim.tau is None:
         return ""
     arms = counted(len(claim.observed), "arm")
-    p = f", exact one-sided p {_equals(claim.tau_p)}" if claim.tau_p is not None else ""
+    p = f", exact one-sided p {equals(claim.tau_p)}" if claim.tau_p is not None else ""
     return f"Kendall's \N{GREEK SMALL LETTER TAU} = {number(claim.tau, 2)} over {arms}{p}"
 
 
@@ -125,9 +117,31 @@ def cause_cells(cause: Cause, alone: bool) -> tuple[str, ...]:
     return str(cause), str(cause.trials), "" if alone else arms, cause.example
 
 
-def costs(findings: Findings) -> tuple[Cost, ...]:
-    """What each arm cost, in the ranking's order."""
-    return tuple(_cost(findings, arm.arm) for arm in findings.ranking.arms)
+def order_text(claim: ClaimVerdict) -> str:
+    """How often seeds drawn anew stand in the claimed order, and which of its pairs they most doubt."""
+    if claim.chances is None:
+        return ""
+    n = counted(claim.chances.n, "replicate")
+    better, worse, least = min(claim.chances.pairs, key=lambda pair: pair[2])
+    return one_line(
+        f"Drawing the {n} anew, {percent(claim.chances.whole)} of draws show the claimed order; least sure "
+        f"is {better} > {worse}, in {percent(least)}."
+    )
+
+
+def percent(share: float) -> str:
+    """``83 %``; what is not quite none or all does not round to it."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 < share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def criterion_text(found: Criterion, date: Callable[[float | None], str]) -> str:
+    """Since when the claims stand as they do; empty where the journal does not say."""
+    if found.stored is None:
+        return ""
+    when = ", before the first trial" if found.before_the_first_trial else ", after the first trial"
+    return f"Claims, margins and tests as stored on {date(found.stored)}{when}: SHA-256 {found.sha256[:16]}."
 
 
 def ranking_csv(found: Ranking) -> str:
@@ -158,14 +172,19 @@ def ranking_csv(found: Ranking) -> str:
 
 
 def _row(arm: RankedArm, digits: int, lead_digits: int, footnotes: Sequence[str]) -> RankingRow:
+    lost = sum(each.status in ("diverged", "stalled") for each in arm.replicates)
+    penalised = any(each.penalised for each in arm.replicates)
     return RankingRow(
         rank="" if arm.rank is None else f"{arm.rank}",
         arm=arm.arm,
         mean=with_interval(arm.interval, digits),
+        finished=number(arm.finished_mean, digits) if penalised else "",
         n=str(arm.n),
         lead=with_interval(arm.lead.test.interval, lead_digits) if arm.lead else "",
         lead_p=_pairs(arm.lead) if arm.lead else "",
         diverged=_at_chance(arm),
+        lost=f"{lost} of {arm.n}" if arm.n else number(None),
+        lost_interval=f"{number(arm.lost.low, 2)} to {number(arm.lost.high, 2)}" if lost else "",
         best=settings(arm.best),
         notes=tuple(sorted(footnotes.index(flag.text) + 1 for flag in arm.flags)),
     )
@@ -181,10 +200,11 @@ def _at_chance(arm: RankedArm) -> str:
 
 def _pairs(lead: Lead) -> str:
     n = counted(lead.test.interval.n, "pair")
-    return f"{n}, p {_equals(lead.test.p)}" if lead.test.p is not None else n
+    return f"{n}, p {equals(lead.test.p)}" if lead.test.p is not None else n
 
 
-def _equals(p: float | None) -> str:
+def equals(p: float | None) -> str:
+    """``= 0.012`` or ``< 0.001``."""
     text = p_value(p)
     return text if text.startswith("<") else f"= {text}"
 
@@ -194,23 +214,9 @@ def _against(lead: Lead) -> str:
     if interval.mean is None:
         return f"which has no replicate in common with {lead.over}, the next"
     gap = with_interval(interval, decimals([interval]))
-    if lead.test.p_above is not None and lead.test.p_above < 1 - LEVEL:
+    if lead.test.p_above is not None and lead.p_holm is not None and lead.p_holm < 1 - LEVEL:
         return f"ahead of {lead.over} by {gap} ({_pairs(lead)})"
     return f"which cannot be told apart from {lead.over} at 5 %: {gap} ({_pairs(lead)})"
-
-
-def _cost(findings: Findings, arm: str) -> Cost:
-    found = {phase: ended(findings.results, arm, phase) for phase in PHASES}
-    seconds = {phase: sum(each.seconds for each in mine) for phase, mine in found.items()}
-    replicates = len(found["confirm"])
-    return Cost(
-        arm=arm,
-        trials=sum(map(len, found.values())),
-        tuning=duration(seconds["tune"]),
-        confirmation=duration(seconds["confirm"]),
-        per_replicate=duration(seconds["confirm"] / replicates) if replicates else number(None),
-        gradient_evaluations=sum(each.gradient_evaluations for mine in found.values() for each in mine),
-    )
 
 
 def csv_cell(value: object) -> object:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from study.analysis.edge_tables import HEADER, edge_rows
 from study.analysis.findings import Findings
-from study.analysis.tables import answer, cause_cells, link_cells, link_digits, ranking_table, tau_text
+from study.analysis.tables import (
+    answer,
+    cause_cells,
+    link_cells,
+    link_digits,
+    order_text,
+    ranking_table,
+    tau_text,
+)
 from study.analysis.verdicts import ClaimVerdict
 from study.analysis.wording import counted, metric_name
 from study.errors import one_line
@@ -49,6 +57,8 @@ def ranking_block(findings: Findings, width: int) -> Iterator[RenderableType]:
     yield table
     if len(lines.rows) > MOST_LINES:
         yield words(f"  and {len(lines.rows) - MOST_LINES} more arms in ranking.csv")
+    if lines.shared:
+        yield words("arms with the same # cannot be told apart: paired t, Holm over all pairs, 5 %", "dim")
     for place, note in enumerate(lines.footnotes, start=1):
         yield words(f"[{place}] {note}", "dim")
     if text := answer(found):
@@ -100,10 +110,14 @@ def claim_blocks(findings: Findings) -> Iterator[RenderableType]:
         if claim.claim.text and not claim.claim.ranking:
             yield words(claim.claim.text)
         yield words(claim.reason)
+        if claim.needs:
+            yield words(claim.needs)
         if claim.observed:
             yield _orders(claim)
         if claim.tau is not None:
             yield words(tau_text(claim))
+        if claim.chances is not None:
+            yield words(order_text(claim))
 
 
 def _verdict_line(claim: ClaimVerdict) -> Text:

@@ -19,7 +19,7 @@ from study.analysis.resampling import beside, sign_flips, wins
 from study.analysis.selection import still_open, without_mean
 from study.analysis.shares import judge_share
 from study.analysis.trend_claims import judge_trend
-from study.analysis.wording import listed
+from study.analysis.wording import counted, listed
 from study.claims import SHARE, STABLE_LR, Claim, Judgement
 from study.errors import one_line
 from study.spec import StudySpec
@@ -205,5 +205,5 @@ def _needs(claim: Claim, links: Sequence[Link]) -> str:
             told.append(f"{link} {advice(link.beyond, spread(link.test.differences), link.test.interval.n)}")
     least = fewest_for_sign_flips(len(links)) if claim.test == "sign_flips" else 0
     if any(link.test.interval.n < least for link in links):
-        told.append(f"sign flips need at least {least} replicates for {len(links)} links")
+        told.append(f"sign flips need at least {least} replicates for {counted(len(links), 'link')}")
     return f"To decide, if the differences are as seen: {'; '.join(told)}" if told else ""

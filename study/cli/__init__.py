@@ -34,6 +34,7 @@ COMMANDS = {
     "report": "report",
     "compare": "compare",
     "clean": "clean",
+    "export": "export",
     "audit": "audit",
     "data": "data",
     "ui": "ui",

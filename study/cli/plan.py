@@ -8,14 +8,17 @@ from typing import Any
 
 import rich_click as click
 
+from study.analysis.foresight import Foresight, foresight, foresight_lines
+from study.analysis.outcomes import Results
 from study.cli.options import (
     data_dir_option,
     json_option,
     load_checked,
+    out_option,
     print_json,
     study_options,
 )
-from study.errors import StudyError, one_line
+from study.errors import RecordError, StudyError, one_line
 from study.places import default_data_dir
 from study.spec import Arm, StudySpec
 from study.typical import example
@@ -24,6 +27,7 @@ from study.typical import example
 @click.command()
 @study_options
 @data_dir_option
+@out_option
 @click.option(
     "--max-concurrent", type=click.IntRange(1), help="Trials at once.  [default: what this machine holds]"
 )
@@ -34,11 +38,15 @@ def plan(
     profile: str | None,
     overrides: tuple[str, ...],
     data_dir: Path | None,
+    root: Path,
     max_concurrent: int | None,
     no_measure: bool,
     as_json: bool,
 ) -> None:
-    """Arms, trials, what is tuned, and the time it takes here, from a measured warm-up of each arm.
+    """Arms, trials, what is tuned, what the replicates can tell, and the time it takes here.
+
+    The time is from a measured warm-up of each arm. What can be told is from how far replicates differed
+    in an earlier record of the same study under --out, of any profile, or else in pilots.
 
     Gradients are those of one batch each, and the most that a trial takes: optimizers with a line search
     take many a step.
@@ -51,10 +59,11 @@ def plan(
     """
     spec = load_checked(name, profile, overrides)
     concurrent = max_concurrent or spec.resources.max_concurrent or slots_here(spec)
-    document = {**_counts(spec), "concurrent": concurrent, "time": None}
+    foreseen = foresight(spec, _earlier(spec, root))
+    document = {**_counts(spec), "concurrent": concurrent, "power": foreseen.to_json(), "time": None}
     if not no_measure:
         document["time"] = _measured(spec, default_data_dir(data_dir), concurrent)
-    print_json(document) if as_json else _print(spec, document)
+    print_json(document) if as_json else _print(spec, document, foreseen)
 
 
 def slots_here(spec: StudySpec) -> int:
@@ -112,7 +121,18 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
     }
 
 
-def _print(spec: StudySpec, document: dict[str, Any]) -> None:
+def _earlier(spec: StudySpec, root: Path) -> tuple[str, Results] | None:
+    """The newest record of the study by name, of whichever profile, with its results."""
+    from study.record import StudyRecord, read_results
+
+    try:
+        record = StudyRecord.latest(root, spec.name)
+        return f"{record.name}@{record.digest}", read_results(record.events())
+    except RecordError:
+        return None  # none yet, or one that cannot be read: the plan stands without it
+
+
+def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> None:
     from study.cli.progress import duration
 
     search, time = spec.search, document["time"]
@@ -126,6 +146,8 @@ def _print(spec: StudySpec, document: dict[str, Any]) -> None:
         speed = f"{measured['trial_s']:g} s and " if measured else ""
         gradients = f"{speed}{arm['gradient_evaluations']:,} gradients a trial"
         click.echo(f"  {arm['arm']}: {gradients}, tunes {'; '.join(arm['tuned']) or 'nothing'}")
+    for line in foresight_lines(foreseen):
+        click.echo(one_line(line))
     if time and time["measured"]:
         click.echo(f"about {duration(time['study_s'])} in all, measured on one slot of this machine just now")
     elif time:

@@ -19,7 +19,7 @@ def report(name: str, root: Path, uri: str | None, as_json: bool) -> None:
     """Make the report of a study anew and print its ranking.
 
     NAME means the newest record of that study, NAME@DIGEST another. Writes report.html (one file,
-    opens without a network), ranking.csv and figures/*.png into the record's folder. An unfinished
+    opens without a network), ranking.csv, figures/*.png and *.svg into the record's folder. An unfinished
     study has a report too.
 
     \b

@@ -28,10 +28,12 @@ from tests.analysis.planted import (
     trial,
 )
 
-# A study that bisects has every figure but those of data sizes.
+# A study that bisects has every figure but those of data sizes and of the best value by budget.
 BISECTING = {"sampler": "bisect", "trials_per_arm": 6, "replicates": 4}
-SPEC = planted_spec("relu", "elu", "tanh", search=BISECTING)
-WHOLE = simulated(SPEC, {"relu": 0.4, "elu": 0.5, "tanh": 0.3})
+SEARCHING = {**BISECTING, "sampler": "random"}
+LEVELS = {"relu": 0.4, "elu": 0.5, "tanh": 0.3}
+SPEC = planted_spec(*LEVELS, search=BISECTING)
+WHOLE = simulated(SPEC, LEVELS)
 SIZE_SPEC = size_spec()
 SIZE_WHOLE = size_results(SIZE_SPEC)
 OF_SIZES = ("tradeoff", "size_map", "measures")
@@ -42,13 +44,19 @@ NAMED = [name for name in FIGURES if name not in (*OF_SIZES, *APART)]
 HOSTILE = "$x^2$ \\frac{} $$ \x1b[31m \u202e 漢字 \U0001f600 <script> _under_ 100% {braces}"
 
 
+def search_for(name: str) -> dict[str, object]:
+    """A search whose study has the figure."""
+    return SEARCHING if name == "budget" else BISECTING
+
+
 def draw(name: str, spec: StudySpec, results: Results, theme: Theme = LIGHT) -> Drawing | None:
     return FIGURES[name](spec, results, ranking(spec, results), theme)
 
 
 def draw_whole(name: str, theme: Theme = LIGHT) -> Drawing | None:
-    spec, results = (SIZE_SPEC, SIZE_WHOLE) if name in OF_SIZES else (SPEC, WHOLE)
-    return draw(name, spec, results, theme)
+    if name in OF_SIZES:
+        return draw(name, SIZE_SPEC, SIZE_WHOLE, theme)
+    return draw(name, planted_spec(*LEVELS, search=search_for(name)), WHOLE, theme)
 
 
 def words(drawing: Drawing) -> str:
@@ -85,8 +93,8 @@ def test_nothing_is_drawn_of_no_results(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_hostile_names_are_drawn_as_text(name: str) -> None:
-    spec = renamed(planted_spec("relu", "elu", search=BISECTING), HOSTILE)
-    results = simulated(spec, {HOSTILE: 0.4, "elu": 0.5})
+    spec = renamed(planted_spec("relu", "elu", "tanh", search=search_for(name)), HOSTILE)
+    results = simulated(spec, {HOSTILE: 0.4, "elu": 0.5, "tanh": 0.3})
     drawing = draw(name, spec, results)
     assert drawing is not None
     assert png(drawing.figure).startswith(b"\x89PNG")
@@ -245,3 +253,42 @@ def test_each_setting_of_another_axis_has_a_map_of_its_own() -> None:
     drawing = draw("size_map", spec, size_results(spec))
     assert drawing
     assert len(drawing.figure.axes) == 2
+
+
+# -- mean ranks and budgets ---------------------------------------------------------------------------
+
+
+def test_the_critical_difference_names_its_test_and_n() -> None:
+    drawing = draw_whole("critical_difference")
+    assert drawing
+    assert "over 4 replicates that every arm has" in drawing.caption
+    assert "Nemenyi, 5 %" in drawing.caption
+    assert "elu" in words(drawing)
+
+
+def test_two_arms_have_no_critical_difference() -> None:
+    spec = planted_spec("relu", "elu", replicates=3)
+    results = by_id(scores("relu", 0.5, 0.6, 0.5), scores("elu", 0.4, 0.5, 0.3))
+    assert draw("critical_difference", spec, results) is None
+
+
+def test_the_budget_says_that_one_search_has_no_band() -> None:
+    spec = planted_spec("relu", trials=3)
+    results = by_id([finished("relu", "tune", index, 0.3 + 0.1 * index) for index in range(3)])
+    drawing = draw("budget", spec, results)
+    assert drawing
+    assert "the one search by tpe" in drawing.caption
+    assert "relu 3" in drawing.caption
+
+
+def test_random_search_has_a_band() -> None:
+    drawing = draw_whole("budget")
+    assert drawing
+    assert "80 % band" in drawing.caption
+
+
+def test_an_svg_has_no_text_that_a_reader_would_run() -> None:
+    spec = renamed(planted_spec("relu", "elu", replicates=2), HOSTILE)
+    drawing = draw("ranking", spec, by_id(scores(HOSTILE, 0.5, 0.4), scores("elu", 0.3, 0.2)))
+    assert drawing
+    assert b"<script" not in svg(drawing.figure)

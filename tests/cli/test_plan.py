@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from study.spec import StudySpec
+from tests.analysis.planted import by_id, planted_record, planted_spec, scores
 from tests.cli.conftest import Command
 from tests.good_study import CLAIM, DECAY, LR, WIDER_LR, changed
 
@@ -47,6 +49,39 @@ def test_a_plan_counts_the_gradients_of_a_line_search(study: Command, folder: Pa
     arms = json.loads(study("plan", "./mine.toml", "--no-measure", "--json").out)["arms"]
     # An epoch is a step, and a step of 8 iterations 11 gradients.
     assert [arm["gradient_evaluations"] for arm in arms] == [2 * 11] * 2
+
+
+def test_a_plan_says_what_its_replicates_can_tell(study: Command) -> None:
+    """Three replicates detect 3.26 spreads (R: power.t.test(n = 3, power = 0.8, type = "paired"))."""
+    power = json.loads(study("plan", "./mine.toml", "--no-measure", "--json").out)["power"]
+    first = power["spreads"][0]
+    assert (power["replicates"], first["metric"], first["spread"]) == (3, "test_accuracy", 0.01)
+    assert abs(first["detectable"] - 0.0326) < 5e-5
+    assert "pilot" in first["source"]
+
+
+def test_a_plan_does_not_promise_what_few_replicates_cannot_give(study: Command) -> None:
+    said = study("plan", "./mine.toml", "--no-measure", "--set", "search.replicates=5")
+    assert "5 replicates can never reach p < 0.05 by sign flips or Wilcoxon's signed ranks" in said.out
+    said = study("plan", "./mine.toml", "--no-measure", "--set", "search.replicates=6")
+    assert "never" not in said.out
+    said = study("plan", "./mine.toml", "--no-measure", "--set", "search.replicates=1")
+    assert "fewer than 2 replicates" in said.out
+
+
+def test_a_plan_takes_the_spread_from_an_earlier_record(study: Command, folder: Path) -> None:
+    """Differences 0.1, 0.12 and 0.08 have a standard deviation of 0.02."""
+    spec = planted_spec("relu", "elu", replicates=3)
+    results = by_id(scores("relu", 0.5, 0.62, 0.48), scores("elu", 0.4, 0.5, 0.4))
+    record = planted_record(folder / "runs", renamed_study(spec), results)
+    said = study("plan", "./mine.toml", "--no-measure", "--json", "--out", "runs")
+    (first, *_) = json.loads(said.out)["power"]["spreads"]
+    assert abs(first["spread"] - 0.02) < 1e-9
+    assert f"mine@{record.digest}" in first["source"]
+
+
+def renamed_study(spec: StudySpec) -> StudySpec:
+    return spec.model_copy(update={"name": "mine"})
 
 
 def test_concurrency_is_the_option_s_then_the_file_s(study: Command) -> None:

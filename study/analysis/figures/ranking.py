@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from study.analysis.figures.drawing import (
@@ -21,6 +22,8 @@ from study.spec import StudySpec
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+INTERVALS = (("t", "t"), ("bca", "BCa bootstrap"))
+
 
 def draw_ranking(spec: StudySpec, results: Results, found: Ranking, theme: Theme) -> Drawing | None:
     """Each arm's replicates, their mean and its 95 % interval, best arm on top."""
@@ -39,11 +42,18 @@ def draw_ranking(spec: StudySpec, results: Results, found: Ranking, theme: Theme
     n = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
     caption = (
         f"{metric_name(found.metric).capitalize()} of the confirm phase, {n} replicates an arm. "
-        "Dots: replicates; diamonds and bars: mean and 95 % t interval."
+        f"Dots: replicates; diamonds and bars: mean and 95 % {_intervals(shown)} interval."
     )
     if any(each.penalised for arm in shown for each in arm.replicates):
         caption += " Crosses: replicates that diverged or stalled, counted as chance."
     return Drawing(figure, "Ranking", caption + left_out(len(arms), MOST_ROWS))
+
+
+def _intervals(shown: Sequence[RankedArm]) -> str:
+    kinds = {arm.interval.kind for arm in shown if arm.interval.low is not None}
+    return (
+        " or ".join({"t": "t", "bca": "BCa bootstrap"}[kind] for kind in sorted(kinds, reverse=True)) or "t"
+    )
 
 
 def _replicate_dots(axes: Axes, row: int, arm: RankedArm, theme: Theme) -> None:
