@@ -113,7 +113,7 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
 
 
 def _print(spec: StudySpec, document: dict[str, Any]) -> None:
-    from study.cli.progress import duration
+    from study.cli.remaining import duration
 
     search, time = spec.search, document["time"]
     click.echo(f"{spec.name}@{spec.digest}  {spec.question}")
