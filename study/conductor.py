@@ -97,13 +97,6 @@ class Conductor:
 
     # -- what others ask ---------------------------------------------------------------------------
 
-    def seconds_left(self) -> float | None:
-        """An estimate from this session's trials, diverged ones too; None before the first has ended."""
-        if not self.wall_seconds:
-            return None
-        mean = sum(self.wall_seconds) / len(self.wall_seconds)
-        return mean * self.missing() / self.concurrent
-
     def next_trial(self) -> TrialConfig | None:
         if self.exhausted() or len(self.running) >= self.concurrent:
             return None

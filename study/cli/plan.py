@@ -133,7 +133,7 @@ def _earlier(spec: StudySpec, root: Path) -> tuple[str, Results] | None:
 
 
 def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> None:
-    from study.cli.progress import duration
+    from study.cli.remaining import duration
 
     search, time = spec.search, document["time"]
     click.echo(f"{spec.name}@{spec.digest}  {spec.question}")

@@ -18,9 +18,10 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from study.cli.remaining import remaining, spent, told
 from study.conductor import ArmProgress, Conductor, Running
 from study.spec import StudySpec
-from study.trial import Row, TrialResult
+from study.trial import STATUSES, Row, TrialResult
 
 BARS = "▁▂▃▄▅▆▇█"
 COLOURS = {"ok": "green", "pruned": "cyan", "diverged": "yellow", "stalled": "magenta", "failed": "red"}
@@ -91,21 +92,20 @@ class LiveView:
         return Group(self._heading(self.conductor), self._arms(self.conductor), self._running(self.conductor))
 
     def _heading(self, conductor: Conductor) -> RenderableType:
-        verdicts = Counter(result.verdict.status for result in conductor.done.values())
-        counts = "  ".join(f"[{COLOURS[status]}]{status} {count}[/]" for status, count in verdicts.items())
-        return (
-            f"[bold]{escape(self.spec.name)}[/bold]  {done_of_all(conductor)} trials  {counts}  "
-            f"left {left(conductor)}"
-        )
+        lines = [
+            f"[bold]{escape(self.spec.name)}[/bold]  {done_of_all(conductor)} trials  left {left(conductor)}",
+            f"[dim]spent {spent(conductor)}[/dim]",
+        ]
+        if conductor.done:
+            lines.insert(1, verdicts(conductor))
+        return "\n".join(lines)
 
     def _arms(self, conductor: Conductor) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("arm", "tuned", "", "confirmed", f"best {self.spec.objective.metric}"):
             table.add_column(heading, no_wrap=True)
-        # A screenful: the arms that have most left to do, in the study's order.
-        room = max(3, self.console.height - len(conductor.running) - 6)
-        for progress in list(conductor.arms.values())[:room]:
-            table.add_row(*self._arm(progress))
+        room = max(3, self.console.height - min(len(conductor.running), self._rows()) - 8)
+        add_rows(table, [self._arm(progress) for progress in conductor.arms.values()], room, "arms")
         return table
 
     def _arm(self, progress: ArmProgress) -> list[RenderableType]:
@@ -125,9 +125,12 @@ class LiveView:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("running", "epoch", self.spec.objective.metric, "", "seconds"):
             table.add_column(heading, no_wrap=True)
-        for running in conductor.running.values():
-            table.add_row(*self._trial(running))
+        add_rows(table, [self._trial(each) for each in conductor.running.values()], self._rows(), "trials")
         return table
+
+    def _rows(self) -> int:
+        """How many running trials fit: a third of the screen."""
+        return max(3, self.console.height // 3)
 
     def _trial(self, running: Running) -> list[RenderableType]:
         values = finite_values(running.rows, self.spec.objective.metric)
@@ -141,24 +144,29 @@ class LiveView:
         ]
 
 
+def add_rows(table: Table, rows: list[list[RenderableType]], room: int, what: str) -> None:
+    """As many rows as there is room for, and how many there are beside."""
+    shown = rows if len(rows) <= room else rows[: room - 1]
+    for row in shown:
+        table.add_row(*row)
+    if len(shown) < len(rows):
+        table.add_row(f"[dim]and {len(rows) - len(shown)} more {what}[/dim]")
+
+
+def verdicts(conductor: Conductor) -> str:
+    """How trials have ended, by cause: ``ok 12  diverged(nonfinite_loss) 3``."""
+    counts = Counter((each.verdict.status, str(each.verdict)) for each in conductor.done.values())
+    order = sorted(counts.items(), key=lambda entry: STATUSES.index(entry[0][0]))
+    return "  ".join(f"[{COLOURS[status]}]{escape(text)} {count}[/]" for (status, text), count in order)
+
+
 def done_of_all(conductor: Conductor) -> str:
     """``12/70``."""
     return f"{len(conductor.done)}/{len(conductor.done) + conductor.missing()}"
 
 
 def left(conductor: Conductor) -> str:
-    """``about 12 min``, ``?`` before the first trial has ended."""
-    seconds = conductor.seconds_left()
-    return "?" if seconds is None else f"about {duration(seconds)}" if seconds else "nothing"
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+    return told(remaining(conductor))
 
 
 def trial_line(spec: StudySpec, result: TrialResult) -> str:

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from study.analysis.vc import examples_needed
+from study.analysis.vc import penalty as guarded
 from study.components.datasets.cifar import read_binary_batch
 from study.facts.checking import Answer, answer, instead, said
 
@@ -15,7 +17,7 @@ ETA = 0.05
 REDRAWS = 2_000
 
 
-def penalty(h: int, n: float, eta: float = ETA) -> float:
+def formula(h: int, n: float, eta: float = ETA) -> float:
     """sqrt((h (ln(2n/h) + 1) - ln(eta/4)) / n) of Vapnik 1998, as the notes have it, wherever they look.
 
     It bounds test less training error for n far above h alone; NaN where there is no root.
@@ -26,9 +28,9 @@ def penalty(h: int, n: float, eta: float = ETA) -> float:
 
 def vc_penalty() -> Answer:
     dimensions = np.arange(1, 2 * IMAGES, 50)
-    rising = np.diff([penalty(int(h), IMAGES) for h in dimensions]).min()
-    beyond = penalty(271_828, IMAGES) - penalty(2 * IMAGES, IMAGES)
-    falling = np.diff([penalty(1000, n) for n in range(1000, IMAGES, 100)]).max()
+    rising = np.diff([formula(int(h), IMAGES) for h in dimensions]).min()
+    beyond = formula(271_828, IMAGES) - formula(2 * IMAGES, IMAGES)
+    falling = np.diff([formula(1000, n) for n in range(1000, IMAGES, 100)]).max()
     broken = share_broken()
     return answer(
         said("least rise of the penalty from h to h + 50, h below 2N = 100,000", float(rising), at_least=0.0),
@@ -41,9 +43,9 @@ def vc_penalty() -> Answer:
             within=0.01,
         ),
         instead("the same", broken, at_most=ETA),
-        instead("penalty at h = 2N", penalty(2 * IMAGES, IMAGES), equals=math.sqrt(2), within=1e-3),
-        instead("penalty at h = 1,369,738, ALL-CNN-C's weights", penalty(WEIGHTS, IMAGES), equals=math.nan),
-        note=f"for h far below N: beyond 2N the formula falls, to {penalty(271_828, IMAGES):.4f} at "
+        instead("penalty at h = 2N", formula(2 * IMAGES, IMAGES), equals=math.sqrt(2), within=1e-3),
+        instead("penalty at h = 1,369,738, ALL-CNN-C's weights", formula(WEIGHTS, IMAGES), equals=math.nan),
+        note=f"for h far below N: beyond 2N the formula falls, to {formula(271_828, IMAGES):.4f} at "
         "h = 271,828, and then has no value; the probability is at least 1 - eta",
     )
 
@@ -53,7 +55,7 @@ def share_broken() -> float:
     for labels x > 0.5 of which a tenth are flipped; its test error is known in closed form."""
     rng = np.random.default_rng(0)
     n, noise = 200, 0.1
-    allowed = penalty(1, n)
+    allowed = formula(1, n)
     broken = 0
     for _ in range(REDRAWS):
         x = np.sort(rng.random(n))
@@ -70,27 +72,18 @@ def share_broken() -> float:
 def data_for_deep_networks() -> Answer:
     """What the bound would ask for, with the number of weights in h's place (the proven bounds on h of such
     a network are higher still: Bartlett et al. 2019, 1703.02930)."""
-    needed = WEIGHTS * images_per_dimension(0.1)
+    needed = examples_needed(WEIGHTS, 0.1)
     return answer(
         said(
             "images that a penalty of 0.1 asks of ALL-CNN-C, over CIFAR-10's 50,000",
             needed / IMAGES,
             at_most=1.0,
         ),
-        said("penalty at CIFAR-10's 50,000", penalty(WEIGHTS, IMAGES), at_most=1.0),
-        instead("images for each dimension", images_per_dimension(0.1), equals=843, within=2),
+        said("penalty at CIFAR-10's 50,000", guarded(WEIGHTS, IMAGES), at_most=1.0),
+        instead("images for each dimension", needed / WEIGHTS, equals=843, within=2),
         note=f"it does not follow: the bound asks for {needed:.1e} images and says nothing at 50,000, where "
         "such networks do generalise; whatever makes them need data, this bound does not show it",
     )
-
-
-def images_per_dimension(wanted: float) -> float:
-    """n / h at which the penalty of a large h comes down to ``wanted``, by bisection."""
-    low, high = 1.0, 1e6
-    while high / low > 1 + 1e-9:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if penalty(1_000_000, middle * 1e6) > wanted else (low, middle)
-    return high
 
 
 def cifar_record() -> Answer:

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from study.errors import StudyError
 from study.facts.answers import answered, examinable, examine
-from study.facts.bounds import penalty
+from study.facts.bounds import formula
 from study.facts.checking import Answer, Truth, answer, instead, raised, said, text
 from study.facts.minimisers import huber_bias
 from study.facts.statements import statements
@@ -104,7 +104,7 @@ def test_batch_norm_adds_as_many_parameters_as_it_has_channels(answers: dict[str
     [(51, 50_000, 0.0940), (101, 50_000, 0.127), (3_073, 50_000, 0.525), (271_828, 50_000, 0.0096)],
 )
 def test_the_vc_penalty_is_that_of_the_published_formula(h: int, n: int, expected: float) -> None:
-    assert penalty(h, n) == pytest.approx(expected, abs=5e-4)
+    assert formula(h, n) == pytest.approx(expected, abs=5e-4)
 
 
 @pytest.mark.parametrize(("delta", "bias"), [(0.25, 0.141), (1, 0.163), (2, 0.233), (4, 0.444)])
