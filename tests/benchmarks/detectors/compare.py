@@ -1,6 +1,6 @@
 """Replays the stored traces through the monitor and through the rules that others use.
 
-    python -m tests.benchmarks.detectors.compare
+    python -m tests.benchmarks.detectors.compare        (make bench-detectors)
 
 Caught: flagged at any step. Delay: median and largest number of steps from the onset of the trouble to
 the flag, negative where the flag came first (for a number that is not finite the onset is that number).
