@@ -10,7 +10,7 @@ from study.analysis.friedman import MeanRanks
 from study.analysis.intervals import Interval
 from study.analysis.resampling import Chance
 from study.analysis.sensitivity import BINS, Importance
-from study.analysis.tables import equals
+from study.analysis.tables import equals, percent
 from study.analysis.wording import counted, decimals, number, p_value, with_interval
 from study.errors import one_line
 
@@ -22,7 +22,7 @@ class PairRow:
     pair: str
     n: str
     difference: str
-    bootstrap: str
+    second_interval: str
     p: str
     p_holm: str
     p_sign_flips: str
@@ -32,12 +32,10 @@ class PairRow:
 
 def pair_rows(found: Details) -> tuple[PairRow, ...]:
     """Every pair of arms, as the ranking orders them: the leading interval, the other one beside it."""
-    intervals = [Interval(2, row["difference"], row["low"], row["high"]) for row in found.to_json()["pairs"]]
+    rows = found.to_json()["pairs"]
+    intervals = [Interval(row["n"], row["difference"], row["low"], row["high"]) for row in rows]
     digits = decimals(intervals)
-    return tuple(
-        _pair_row(row, interval, digits)
-        for row, interval in zip(found.to_json()["pairs"], intervals, strict=True)
-    )
+    return tuple(_pair_row(row, interval, digits) for row, interval in zip(rows, intervals, strict=True))
 
 
 def tuning_rows(found: Details) -> tuple[tuple[str, ...], ...]:
@@ -59,9 +57,7 @@ def importance_text(found: Importance, evaluator: str) -> str:
     if not shares:
         return found.why or number(None)
     ranked = sorted(shares.items(), key=lambda each: -each[1])
-    return ", ".join(
-        f"{one_line(key.rpartition('.')[2])} {share:.0%}".replace("%", " %") for key, share in ranked
-    )
+    return ", ".join(f"{one_line(key.rpartition('.')[2])} {percent(share)}" for key, share in ranked)
 
 
 def chance_text(found: Chance) -> str:
@@ -98,7 +94,7 @@ def _pair_row(row: dict[str, Any], interval: Interval, digits: int) -> PairRow:
         pair=one_line(f"{row['first']} \N{MINUS SIGN} {row['second']}"),
         n=str(row["n"]),
         difference=with_interval(interval, digits, signed=True),
-        bootstrap=other if row["other_low"] is not None else number(None),
+        second_interval=other if row["other_low"] is not None else number(None),
         p=p_value(row["p"]),
         p_holm=p_value(row["p_holm"]),
         p_sign_flips=p_value(row["p_sign_flips"]),

@@ -19,8 +19,9 @@ from study.trial import PHASES
 if TYPE_CHECKING:
     import pandas as pd
 
-# Pairs grow with the square of the arms; the rest is for `study export`.
-MOST_ARMS = 20
+# Pairs grow with the square of the arms, and each is resampled thousands of times; the rest is for
+# `study export`.
+MOST_ARMS = 12
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,9 @@ def _replicates(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replic
 def _gradients(results: Results, arm: Arm) -> Iterator[Flag]:
     """An arm whose steps take more than a gradient each had a larger budget than others of as many steps."""
     whole = [
-        each for each in ended(results, arm.name, "confirm") if each.verdict.status == "ok" and each.curve
+        each
+        for each in ended(results, arm.name, "confirm")
+        if each.verdict.status == "ok" and each.curve and each.curve[-1].get("step")
     ]
     steps = sum(int(each.curve[-1]["step"] or 0) for each in whole)
     taken = sum(each.gradient_evaluations for each in whole)

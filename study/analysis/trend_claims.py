@@ -38,6 +38,8 @@ def judge_trend(
     trend = claim.trend
     assert trend is not None, "the study was checked"
     strata = _strata(trend, spec)
+    if not strata:
+        return "undecided", "No setting of the rest has an arm at every place on the axis", None, ""
     arms = [arm for stratum in strata for place in stratum for arm in place]
     found = {arm: replicates(results, arm, claim.metric) for arm in arms}
     ran = [arm for arm, mine in found.items() if mine and len(values(mine)) == len(mine)]

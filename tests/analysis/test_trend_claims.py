@@ -129,6 +129,14 @@ def test_an_unfinished_study_is_not_judged() -> None:
     assert found.reason == "The study is unfinished: 3 of 24 replicates of these arms ended"
 
 
+def test_an_axis_with_gaps_everywhere_is_not_judged() -> None:
+    spec = study(metric_trend("increasing"), ALONG, replicates=2)
+    spec = spec.model_copy(update={"exclude": [spec.arms()[1].name]})
+    found = judged(spec, by_place(0.5, 0.55, 0.6))
+    assert found.verdict == "undecided"
+    assert found.reason == "No setting of the rest has an arm at every place on the axis"
+
+
 def test_an_undecided_trend_says_what_would_decide_it() -> None:
     found = judged(study(metric_trend("increasing"), ALONG), by_place(0.5, 0.5, 0.501))
     assert found.needs.startswith("To decide, if the change is as seen: ")
