@@ -291,6 +291,7 @@ SHORT = {
     "bn_eval": "",
     "evaluation_batch": "b",
     "evaluation_order": "",
+    "momentum": "m",
 }
 
 
