@@ -192,6 +192,12 @@ def test_what_nothing_answers_says_why() -> None:
         assert each.open is None or each.open
 
 
+def test_every_study_that_is_named_is_bundled_and_what_is_open_says_why() -> None:
+    for each in answered():
+        assert each.studies == each.statement.studies
+        assert each.open is None or each.open == each.statement.reason
+
+
 def test_what_takes_trainings_is_named_by_its_study() -> None:
     with pytest.raises(StudyError, match="C34 takes trainings, not a formula; see: study show cifar10-acts"):
         examine(statements()["C34"])
