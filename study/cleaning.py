@@ -20,7 +20,7 @@ PARTIAL = (".*.partial", "figures/.*.partial")
 CHECKPOINTS = ("checkpoints/*/*.ckpt", "checkpoints/*/*.refused", "checkpoints/*/.*.partial")
 OURS = (
     *("journal.jsonl", "mlflow.json", "report.html", "ranking.csv", DIVERGENCE_MAP),
-    *(f"figures/{name}.png" for name in FIGURE_NAMES),
+    *(f"figures/{name}.{kind}" for name in FIGURE_NAMES for kind in ("png", "svg")),
     "figures/why-*.png",
     *PARTIAL,
     *CHECKPOINTS,

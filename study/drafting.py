@@ -20,6 +20,17 @@ Held = dict[str, dict[str, Scalar]]
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What a task's studies are usually judged by, and made of; ``compare`` is what a first one compares."""
+
+    metric: str
+    direction: str
+    loss: str
+    model: str
+    compare: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Draft:
     """What a new study compares, tunes and holds. ``compared`` has a list of values for each
     *component.argument*, ``tuned`` a range or a list of choices."""
@@ -28,23 +39,27 @@ class Draft:
     compared: Mapping[str, list[Scalar]]
     tuned: Mapping[str, Leaf]
     dataset: str = "digits"
-    model: str = "all_cnn_c"
+    task: str = "classification"
+    model: str = ""
     optimizer: str = "sgd"
     epochs: int = 10
     trials: int = 8
     replicates: int = 8
     question: str = ""
-    metric: str = "val_accuracy"
-    direction: str = "maximize"
     arms: Sequence[str] = field(default=())
+
+    @property
+    def usual(self) -> Usual:
+        return USUAL[self.task]
 
     def held(self) -> Held:
         """What is held: nothing that is compared or tuned, and no argument of a component whose name is."""
+        model = self.model or self.usual.model
         held: Held = {
             "dataset": {"name": self.dataset},
-            "model": {"name": self.model, **WIDTHS.get(self.model, {})},
+            "model": {"name": model, **WIDTHS.get(model, {})},
             "activation": {"name": "relu"},
-            "loss": {"name": "cross_entropy"},
+            "loss": {"name": self.usual.loss},
             "optimizer": {"name": self.optimizer, **MOMENTA.get(self.optimizer, {})},
             "schedule": {"name": "cosine"},
             "training": {"epochs": self.epochs, "batch_size": 64},
@@ -77,7 +92,9 @@ def written(draft: Draft) -> str:
     )
     environment.filters["toml"] = toml
     return environment.get_template("study.toml.j2").render(
-        **{key: getattr(draft, key) for key in ("name", "metric", "direction", "compared", "tuned", "arms")},
+        **{key: getattr(draft, key) for key in ("name", "compared", "tuned", "arms")},
+        metric=draft.usual.metric,
+        direction=draft.usual.direction,
         trials=draft.trials,
         replicates=draft.replicates,
         question=draft.asks(),
@@ -135,3 +152,11 @@ def _range(text: str) -> dict[str, Scalar]:
 # What goes with a name, where it has such an argument.
 WIDTHS: Mapping[str, dict[str, Scalar]] = {"all_cnn_c": {"width": 0.25}}
 MOMENTA: Mapping[str, dict[str, Scalar]] = {"sgd": {"momentum": 0.9}}
+USUAL: Mapping[str, Usual] = {
+    "classification": Usual(
+        *("val_accuracy", "maximize", "cross_entropy", "all_cnn_c"),
+        compare=("activation.name=relu,elu", "model.batch_norm=true,false"),
+    ),
+    # By a metric of its own, whatever the loss that is trained on.
+    "regression": Usual("val_mae", "minimize", "mse", "mlp", compare=("loss.name=mse,mae",)),
+}

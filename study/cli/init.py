@@ -13,7 +13,7 @@ import rich_click as click
 
 from study import studyfile
 from study.cli.options import json_option, print_json
-from study.drafting import SCHEMA, Draft, parse_compared, parse_tuned, written
+from study.drafting import SCHEMA, USUAL, Draft, parse_compared, parse_tuned, written
 from study.errors import StudyFileError
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-# What a first study is: small, embedded data, a minute or two.
-COMPARE = ("activation.name=relu,elu", "model.batch_norm=true,false")
+# What a first study tunes.
 TUNE = "optimizer.lr=1e-4:1.0"
 # Whatever else is tuned: arms that share one are compared by it.
 LEARNING_RATE = "optimizer.lr"
@@ -38,7 +37,7 @@ LEARNING_RATE = "optimizer.lr"
     "--tune", multiple=True, metavar="KEY=LOW:HIGH", help="What is tuned in each arm; or choices, KEY=A,B."
 )
 @click.option("--question", help="What the study is to answer.")
-@click.option("--model", default="all_cnn_c", show_default=True, help="The network.")
+@click.option("--model", default="", help="The network.  [default: all_cnn_c, or mlp in regression]")
 @click.option("--optimizer", default="sgd", show_default=True, help="The optimizer.")
 @click.option("--epochs", type=click.IntRange(1), help="Of each training.  [default: 10]")
 @click.option(
@@ -78,7 +77,8 @@ def init(
     path = path_of(name)
     ask = not yes and not as_json and sys.stdin.isatty()
     dataset = dataset or asked(ask, "Data set", "digits")
-    compare = compare or tuple(asked(ask, "Compared, KEY=A,B", " ".join(COMPARE)).split())
+    task = task_of(dataset)
+    compare = compare or tuple(asked(ask, "Compared, KEY=A,B", " ".join(USUAL[task].compare)).split())
     tune = tune or tuple(asked(ask, "Tuned in each arm, KEY=LOW:HIGH", TUNE).split())
     epochs = epochs or int(asked(ask, "Epochs", "10", click.IntRange(1)))
     compared = by_key("--compare", map(parse_compared, compare))
@@ -90,6 +90,7 @@ def init(
         compared,
         tuned,
         dataset=dataset,
+        task=task,
         model=model,
         optimizer=optimizer,
         epochs=epochs,
@@ -107,6 +108,13 @@ def init(
         return
     click.echo(f"{path}: {len(arms)} arms ({', '.join(arms)}), {spec.trial_count} trials")
     click.echo(f"next: study plan {path_text(path)}")
+
+
+def task_of(dataset: str) -> str:
+    """Of a data set that the project knows; raises UnknownName for another."""
+    from study.components.datasets import DATASETS
+
+    return DATASETS[dataset].task
 
 
 def by_key(option: str, parsed: Iterable[tuple[str, Value]]) -> dict[str, Value]:

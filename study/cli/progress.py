@@ -125,7 +125,7 @@ class LiveView:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("running", "epoch", self.spec.objective.metric, "", "seconds"):
             table.add_column(heading, no_wrap=True)
-        add_rows(table, [self._trial(each) for each in conductor.running.values()], self._rows(), "trials")
+        add_rows(table, [self._trial(each) for each in [*conductor.running.values()]], self._rows(), "trials")
         return table
 
     def _rows(self) -> int:
@@ -155,7 +155,7 @@ def add_rows(table: Table, rows: list[list[RenderableType]], room: int, what: st
 
 def verdicts(conductor: Conductor) -> str:
     """How trials have ended, by cause: ``ok 12  diverged(nonfinite_loss) 3``."""
-    counts = Counter((each.verdict.status, str(each.verdict)) for each in conductor.done.values())
+    counts = Counter((each.verdict.status, str(each.verdict)) for each in [*conductor.done.values()])
     order = sorted(counts.items(), key=lambda entry: STATUSES.index(entry[0][0]))
     return "  ".join(f"[{COLOURS[status]}]{escape(text)} {count}[/]" for (status, text), count in order)
 

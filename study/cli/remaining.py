@@ -70,6 +70,7 @@ def told(found: Remaining | None) -> str:
 
 def spent(conductor: Conductor) -> str:
     """``34 min of trials, 123,400 gradients``: what the study has cost until now, earlier sessions too."""
-    seconds = sum(result.seconds for result in conductor.done.values())
-    gradients = sum(result.gradient_evaluations for result in conductor.done.values())
+    ended = [*conductor.done.values()]  # at once: the view is drawn by a thread of its own
+    seconds = sum(result.seconds for result in ended)
+    gradients = sum(result.gradient_evaluations for result in ended)
     return f"{duration(seconds)} of trials, {gradients:,} gradients"

@@ -46,7 +46,7 @@ def vc_penalty() -> Answer:
         instead("penalty at h = 2N", formula(2 * IMAGES, IMAGES), equals=math.sqrt(2), within=1e-3),
         instead("penalty at h = 1,369,738, ALL-CNN-C's weights", formula(WEIGHTS, IMAGES), equals=math.nan),
         note=f"for h far below N: beyond 2N the formula falls, to {formula(271_828, IMAGES):.4f} at "
-        "h = 271,828, and then has no value; the probability is at least 1 - eta",
+        "h = 271,828, and then has no value; the probability is at least 1 - eta (see study vc-validity)",
     )
 
 

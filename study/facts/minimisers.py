@@ -211,7 +211,7 @@ def mse_range() -> Answer:
     return answer(
         said("prediction with the least MSE", float(predictions[values.argmin()]), equals=100.0),
         said("the least MSE", float(values.min()), equals=0.0),
-        said("MSE at 1e200", float(np.float64(1e200) * 1e100), at_least=1e299),
+        said("MSE at a prediction of 1e100", (1e100 - 100.0) ** 2, at_least=1e199),
     )
 
 

@@ -12,6 +12,7 @@ from study.facts import (
     normalisation,
     optimizers,
     overflow,
+    residual,
 )
 from study.facts.checking import Check
 from study.registry import Registry
@@ -22,9 +23,10 @@ FACTS: Registry[Check] = Registry(
     C08=overflow.nan_stays,
     C16=normalisation.batch_norm_formula,
     C17=normalisation.batch_norm_parameters,
-    C25=normalisation.residual_sensitivity,
-    C26=normalisation.shortcut_cost,
-    C27=normalisation.residual_identity,
+    C23=residual.residual_block,
+    C25=residual.residual_sensitivity,
+    C26=residual.shortcut_cost,
+    C27=residual.residual_identity,
     C28=activations.elu_slope,
     C29=activations.elu_mean,
     C30=activations.noise_robustness,

@@ -23,6 +23,7 @@ VARIANTS = {
     "choices": ("--tune", "training.batch_size=16,32,64", "--tune", "optimizer.momentum=0:0.95"),
     "sizes": ("--compare", "dataset.train_size=100,1000", "--replicates", "0"),
     "cifar": ("--dataset", "cifar10", "--epochs", "30", "--trials", "16"),
+    "numbers": ("--dataset", "sinc"),
     "a question": ("--question", 'Is "elu" any good?\tReally?'),
 }
 
@@ -82,7 +83,7 @@ def test_nothing_is_overwritten(study: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("fresh", "--dataset", "digit"), ("fixed.dataset.name", "did you mean digits?")),
+        (("fresh", "--dataset", "digit"), ("unknown data set 'digit'", "did you mean digits?")),
         (("fresh", "--compare", "activation.name=rel"), ("scientific.activation.name", "relu")),
         (("fresh", "--compare", "activation=relu"), ("--compare", "component.argument=VALUES")),
         (("fresh", "--compare", "activation.name=relu,,elu"), ("--compare", "component.argument=VALUES")),
