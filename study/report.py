@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FIGURE_NAMES = (
     *("divergence", "ranking", "critical_difference", "curves", "tradeoff", "size_map"),
-    *("measures", "depth", "splits", "spikes"),
+    *("measures", "depth", "splits", "coverage", "spikes"),
     *("tuning", "budget", "verdicts"),
 )
 DIVERGENCE_MAP = "divergence_map.csv"

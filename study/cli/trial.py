@@ -149,6 +149,7 @@ def _print_row(columns: tuple[str, ...], row: Row) -> None:
 
 
 def _print_end(result: TrialResult) -> None:
-    metrics = "  ".join(f"{key} {value:.4f}" for key, value in sorted(result.metrics.items()))
+    told = {key: value for key, value in sorted(result.metrics.items()) if "coverage_decile" not in key}
+    metrics = "  ".join(f"{key} {value:.4f}" for key, value in told.items())
     click.echo(f"{result.verdict}  {result.verdict.reason}".rstrip() + (f"\n{metrics}" if metrics else ""))
     click.echo(f"{result.seconds:.1f} s  {result.gradient_evaluations} gradient evaluations")

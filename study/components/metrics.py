@@ -23,7 +23,8 @@ Direction = Literal["maximize", "minimize"]
 # A clean split has the same inputs, and targets without noise.
 SPLITS = ("train_eval", "val", "val_clean", "test", "test_clean")
 
-# Float32 numbers are added up so many at a time, and their sums in float64.
+# Float32 numbers are added up so many at a time, and their sums in float64: as many as are evaluated at
+# once, so that the numbers of older records can be made again to the last bit.
 ADDED_AT_ONCE = {"cpu": 125, "cuda": 1000}
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from study.components.losses import constant_pinball
+from study.components import losses
 from study.components.tasks import Answers, Levels
 
 # The interval that is asked of a model which answers with a centre: its 90 % one.
@@ -85,9 +85,9 @@ def estimated(answers: Answers) -> Tensor:
 
 def pinball(answers: Answers) -> Tensor:
     """The mean quantile loss over the levels: of a centre, at 0.05 and 0.95."""
-    errors = answers.targets.double().unsqueeze(1) - estimated(answers)
-    levels = torch.tensor(levels_of(answers), dtype=torch.float64, device=errors.device)
-    return torch.maximum(levels * errors, (levels - 1) * errors).mean()
+    found, targets = estimated(answers), answers.targets.double()
+    levels = enumerate(levels_of(answers))
+    return torch.stack([losses.pinball(targets - found[:, at], level) for at, level in levels]).mean()
 
 
 def below_lowest(answers: Answers) -> Tensor:
@@ -146,14 +146,14 @@ def decile_spread(answers: Answers) -> Tensor:
 def width(answers: Answers) -> Tensor:
     """The mean distance from the lowest to the highest quantile, below 0 where they cross."""
     found = estimated(answers)
-    return (found[:, -1] - found[:, 0]).mean() if found.shape[1] > 1 else found.new_tensor(math.nan)
+    return (found[:, -1] - found[:, 0]).mean() if found.shape[1] > 1 else found.new_full((), math.nan)
 
 
 def crossing(answers: Answers) -> Tensor:
     """The share of examples of which a higher quantile lies below a lower one."""
     found = estimated(answers)
     if found.shape[1] == 1:
-        return found.new_tensor(math.nan)
+        return found.new_full((), math.nan)
     return (found.diff(dim=1) < 0).any(dim=1).double().mean()
 
 
@@ -171,4 +171,4 @@ def worst_mape(targets: ArrayLike) -> float | None:
 
 
 def worst_pinball(targets: ArrayLike, levels: Levels) -> float:
-    return float(np.mean([constant_pinball(targets, gamma=level) for level in levels or INTERVAL]))
+    return float(np.mean([losses.constant_pinball(targets, gamma=level) for level in levels or INTERVAL]))

@@ -37,8 +37,8 @@ WHOLE = simulated(SPEC, LEVELS)
 SIZE_SPEC = size_spec()
 SIZE_WHOLE = size_results(SIZE_SPEC)
 OF_SIZES = ("tradeoff", "size_map", "measures")
-# Those that only a study of their own has (see test_note_figures).
-APART = ("depth", "splits", "spikes")
+# Those that only a study of their own has (see test_note_figures, test_coverage).
+APART = ("depth", "splits", "spikes", "coverage")
 EVERY = [name for name in FIGURES if name not in APART]
 NAMED = [name for name in FIGURES if name not in (*OF_SIZES, *APART)]
 HOSTILE = "$x^2$ \\frac{} $$ \x1b[31m \u202e 漢字 \U0001f600 <script> _under_ 100% {braces}"

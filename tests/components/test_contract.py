@@ -135,15 +135,20 @@ def test_a_typo_is_answered_with_the_nearest_name(table: dict[str, Any]) -> None
         table[name + "x"]
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (32, 32, 3), (5,)], ids=["8x8x1", "32x32x3", "5"])
-@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "bn"])
+# Each model on all that it takes.
+FITTING = [
+    pytest.param(model, batch_norm, shape, id=f"{model}-{'bn' if batch_norm else 'plain'}-{shape}")
+    for model in MODELS
+    for batch_norm in ([False] if model in PLAIN else [False, True])
+    for shape in [(8, 8, 1), (32, 32, 3), *([(5,)] if MODELS[model].vectors else [])]
+]
+
+
+@pytest.mark.parametrize(("model", "batch_norm", "shape"), FITTING)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("model", MODELS)
 def test_every_model_trains_with_every_activation(
     model: str, activation: str, batch_norm: bool, shape: Shape
 ) -> None:
-    if (len(shape) == 1 and not MODELS[model].vectors) or (batch_norm and model in PLAIN):
-        pytest.skip("the check refuses it")
     arguments = SMALL[model] | ({"batch_norm": True} if batch_norm else {})
     generator = torch.Generator().manual_seed(0)
     network: nn.Module = MODELS[model].build(shape, 10, nonlinearity(activation), generator, **arguments)

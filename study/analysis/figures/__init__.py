@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from study.analysis.figures.budget import draw_budget
+from study.analysis.figures.coverage import draw_coverage
 from study.analysis.figures.critical_difference import draw_critical_difference
 from study.analysis.figures.curves import draw_curves
 from study.analysis.figures.depth import draw_depth
@@ -36,6 +37,7 @@ FIGURES: Mapping[str, Draw] = {
     "measures": draw_measures,
     "depth": draw_depth,
     "splits": draw_splits,
+    "coverage": draw_coverage,
     "spikes": draw_spikes,
     "tuning": draw_tuning,
     "budget": draw_budget,

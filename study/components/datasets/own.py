@@ -5,6 +5,9 @@
     train_x, test_x    vectors, (n, features) of real numbers, or pictures, (n, height, width, channels) uint8
     train_y, test_y    (n,): whole numbers 0, 1, ..., K - 1 (classes), or real numbers (regression)
 
+Inputs are normalised by what the training set has; targets are answered as they are, so give numbers in a
+unit in which they vary by one to ten.
+
 In a study file: dataset = { name = "npz_regression", path = "mine.npz" }, or npz_classification.
 """
 
