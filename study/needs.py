@@ -71,9 +71,12 @@ def full_batch(values: Values, info: DatasetInfo) -> str | None:
     size, whole = batch_size(values, info), examples(values, info)
     if size >= whole or values.get("optimizer.mini_batches"):
         return None
+    build = OPTIMIZERS[str(values["optimizer.name"])].build
+    knowingly = argument(values, "optimizer.mini_batches", build) is not None
     return (
         f"needs batches of all {whole} training examples, and training.batch_size is {size}; "
         'set training.batch_size = "full"'
+        + (", or optimizer.mini_batches = true to see what comes of it" if knowingly else "")
     )
 
 
@@ -142,7 +145,9 @@ def shown(value: Scalar) -> str:
 
 
 NEEDS: dict[Need, Rule] = {
-    "full_batch": Rule(("training.batch_size", "dataset", "optimizer.mini_batches"), full_batch),
+    "full_batch": Rule(
+        ("training.batch_size", "dataset", "optimizer.name", "optimizer.mini_batches"), full_batch
+    ),
     "steady_loss": Rule(("model", "augmentation", "training.precision"), steady_loss),
     "constant_rate": Rule(("schedule.name",), constant_rate),
     "steps_to_average": Rule(

@@ -36,7 +36,7 @@ LBFGS = (FULL, ("epochs = 2", 'epochs = 2, precision = "fp32"'))
 REFUSED = {
     "rprop on mini-batches": (
         study('name = "rprop"'),
-        'training examples, and training.batch_size is 64; set training.batch_size = "full"',
+        'and training.batch_size is 64; set training.batch_size = "full", or optimizer.mini_batches = true',
     ),
     "rprop on a batch that lacks one example": (
         study('name = "rprop"', (SIZE, "batch_size = 999")),

@@ -76,16 +76,14 @@ def _replicates(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replic
 
 def _gradients(results: Results, arm: Arm) -> Iterator[Flag]:
     """An arm whose steps take more than a gradient each had a larger budget than others of as many steps."""
-    whole = [
-        each
-        for each in ended(results, arm.name, "confirm")
-        if each.verdict.status == "ok" and each.curve and each.curve[-1].get("step")
-    ]
-    steps = sum(int(each.curve[-1]["step"] or 0) for each in whole)
-    taken = sum(each.gradient_evaluations for each in whole)
+    mine = ended(results, arm.name, "confirm")
+    last = [each.curve[-1] for each in mine if each.verdict.status == "ok" and each.curve]
+    # Records of older versions do not say; there, every step took one.
+    told = [row for row in last if "gradient_evaluations" in row]
+    steps, taken = (sum(int(row[key] or 0) for row in told) for key in ("step", "gradient_evaluations"))
     if taken > steps:
-        each = taken / len(whole)
-        yield Flag("gradients", f"took {taken / steps:.3g} gradients a step, {each:,.0f} a replicate")
+        a_replicate = f"{taken / len(told):,.0f} a replicate"
+        yield Flag("gradients", f"took {taken / steps:.3g} gradients a step, {a_replicate}")
 
 
 def _failed(results: Results, arm: Arm, phase: Phase, noun: str) -> Iterator[Flag]:

@@ -13,7 +13,7 @@ from study.analysis.outcomes import direction, quantity
 from study.analysis.ranking import Ranking, ranking
 from study.analysis.selection import best_trial, replicates_expected
 from study.analysis.tables import ranking_table
-from study.trial import Status, TrialResult
+from study.trial import Row, Status, TrialResult
 from tests.analysis.planted import by_id, diverged, planted_spec, scores, simulated, trial
 
 
@@ -350,6 +350,25 @@ def test_replicates_of_different_configurations_are_flagged() -> None:
     ]
     found = ranking(spec, by_id(tuned(0.5), mixed))
     assert [flag.kind for flag in found["relu"].flags] == ["mixed"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (({"step": 60, "gradient_evaluations": 900}, {"step": 60, "gradient_evaluations": 1500}), True),
+        (({"step": 60, "gradient_evaluations": 60}, {"step": 60, "gradient_evaluations": 60}), False),
+        (({"step": 60}, {"step": 60}), False),
+    ],
+    ids=["a line search", "a gradient a step", "an older record"],
+)
+def test_an_arm_whose_steps_take_several_gradients_is_flagged(counts: tuple[Row, ...], said: bool) -> None:
+    spec = planted_spec("relu", replicates=2, trials=1)
+    replicates = [
+        trial("relu", "confirm", index, {"test_accuracy": 0.5}, curve=({"epoch": 1, **row},))
+        for index, row in enumerate(counts)
+    ]
+    found = ranking(spec, by_id(tuned(0.5), replicates))
+    assert texts(found, "relu") == (["took 20 gradients a step, 1,200 a replicate"] if said else [])
 
 
 def test_an_arm_that_is_tuned_and_confirmed_as_asked_has_no_flag() -> None:
