@@ -64,7 +64,7 @@ def draw_learning_curves(spec: StudySpec, results: Results, found: Ranking, them
     blocks = sorted({curve.blocks for curve in curves.values()})
     held = f" Held: {plain(group)}." if group else ""
     caption = (
-        f"Test error over training-set size, n = {', '.join(map(str, blocks))} replicates a point, and "
+        f"Test error over training-set size, n = {' or '.join(map(str, blocks))} whole replicates, and "
         "e(N) = floor + a N^-b by weighted least squares; bands: 95 % bootstrap over replicates; dashed: "
         f"beyond the data. Crosses: what the curve of the smaller sizes says of the largest one.{held}"
     )
