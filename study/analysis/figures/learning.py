@@ -79,9 +79,8 @@ def _curve(axes: Axes, curve: Curve, name: str, style: dict[str, Any]) -> Any:
         band = curve.band(grid)
         if band is not None:
             axes.fill_between(grid, *band, color=style["color"], alpha=0.15, linewidth=0)
-    return axes.plot(curve.sizes, curve.means, label=f"width {name}", linestyle="", markersize=3.4, **style)[
-        0
-    ]
+    look: dict[str, Any] = {"label": f"width {name}", "linestyle": "", "markersize": 3.4, **style}
+    return axes.plot(curve.sizes, curve.means, **look)[0]
 
 
 def _plain_errors(axes: Axes) -> None:
