@@ -9,7 +9,7 @@ OUT ?= runs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-faults bench-cliff bench-detectors bench-monitor calibration lint format clean
+.PHONY: help install demo test test-slow test-faults bench-cliff bench-detectors bench-monitor calibration notebooks lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ calibration: install  ## how often verdicts and intervals are wrong, on simulate
 
 test-faults: install  ## every fault: kills, cuts, damage, hangs, a soak (an hour)
 	$(PYTEST) tests/faults -m "faults or slow"
+
+notebooks: install  ## execute the notebooks on the records under OUT, and keep what they show
+	STUDY_HOME=$(abspath $(OUT)) $(BIN)/python notebooks/execute.py
 
 lint: install  ## ruff and mypy alone
 	$(BIN)/ruff check .

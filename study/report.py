@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FIGURE_NAMES = (
-    *("divergence", "ranking", "critical_difference", "curves", "tradeoff", "size_map"),
+    *("divergence", "ranking", "critical_difference", "curves", "learning_curves", "tradeoff", "size_map"),
     *("measures", "depth", "splits", "coverage", "spikes"),
     *("tuning", "budget", "verdicts"),
 )

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from study.complexity import flat_sigma, linear_layers, margins, measure, spectral_norm, stable_rank
-from study.components.losses import LOSSES
 from tests.test_training import numbers, run
 
-CROSS_ENTROPY = LOSSES["cross_entropy"].build()
+CROSS_ENTROPY = nn.CrossEntropyLoss(reduction="none")
 
 
 def generator(seed: int = 0) -> torch.Generator:

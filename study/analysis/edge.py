@@ -266,7 +266,7 @@ def stable_by_curvature(trial: TrialResult) -> float | None:
 
 def brief(value: float) -> str:
     """Two significant digits, which is more than most edges deserve."""
-    return f"{value:.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
+    return f"{value:.0f}" if 99.5 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
 def interval_text(estimate: Estimate) -> str:

@@ -37,8 +37,9 @@ class Measure:
 class Score:
     """How well a measure orders networks as their gaps do: ``tau`` is Kendall's over all ``n`` cells with
     its 95 % interval over resampled blocks (1: a larger measure always goes with a larger gap). ``along``
-    is the mean tau along each axis with the other one held; ``granulated`` the mean of those, which a
-    measure that only sees one axis cannot fake (Jiang et al. 2020, 1912.02178, section 3)."""
+    is the mean tau along each axis with the other one held, 0 where the measure does not vary along it;
+    ``granulated`` the mean of those, of which a measure that only sees one axis can have no more than half
+    (Jiang et al. 2020, 1912.02178, section 3)."""
 
     measure: str
     n: int
@@ -136,7 +137,7 @@ def _tau(values: Numbers, gaps: Numbers) -> float | None:
     if len(values) < 2:
         return None
     tau = float(stats.kendalltau(values, gaps).statistic)
-    return tau if math.isfinite(tau) else None
+    return tau if math.isfinite(tau) else 0.0  # all values are equal: they say nothing of the order
 
 
 def _along(cells: pd.DataFrame, measure: str, axis: str) -> float | None:

@@ -179,7 +179,7 @@ def extrapolation(table: pd.DataFrame, draws: NDArray[np.int64]) -> Extrapolatio
 
 def crossing(names: tuple[str, str], curves: tuple[Curve, Curve]) -> Crossing | None:
     """Where two curves, fitted with the same draws, cross for the last time between the smallest size and
-    BEYOND times the largest; None where they do not."""
+    BEYOND times the largest; None where they do not. Curves of unlike numbers of blocks have no interval."""
     first, second = curves
     sizes = np.concatenate([first.sizes, second.sizes])
     grid = np.geomspace(sizes.min(), BEYOND * sizes.max(), 400)
@@ -187,7 +187,8 @@ def crossing(names: tuple[str, str], curves: tuple[Curve, Curve]) -> Crossing | 
     if found is None:
         return None
     at, first_is_lower_before = found
-    pairs = zip(first.resampled, second.resampled, strict=True)
+    # Of other numbers of blocks they were resampled apart.
+    pairs = zip(first.resampled, second.resampled, strict=True) if first.blocks == second.blocks else ()
     again = [_last_crossing(*pair, grid) for pair in pairs]
     alike = [each[0] for each in again if each is not None and each[1] == first_is_lower_before]
     low, high = percentiles(alike) if alike else (math.nan, math.nan)

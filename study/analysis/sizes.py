@@ -37,7 +37,7 @@ class Network:
 @dataclass(frozen=True)
 class BestWidth:
     """Of one training-set size: the width of least mean test error, and its 95 % interval over resampled
-    blocks."""
+    blocks (without ends for a single block)."""
 
     size: int
     width: float
@@ -97,18 +97,22 @@ def ridge(cells: pd.DataFrame, draws: NDArray[np.int64]) -> Ridge | None:
     if cube is None:
         return None
     sizes, widths, errors = cube  # errors (sizes, widths, blocks)
+    blocks = errors.shape[2]
     best = widths[errors.mean(axis=2).argmin(axis=1)]
-    again = np.stack(
-        [widths[errors[:, :, draw % errors.shape[2]].mean(axis=2).argmin(axis=1)] for draw in draws]
-    )
+    drawn = [errors[:, :, draw % blocks].mean(axis=2) for draw in draws]
+    again = np.stack([widths[each.argmin(axis=1)] for each in drawn])
     slopes = [_log_slope(sizes, each) for each in again]
     ends = (widths.min(), widths.max())
+
+    def estimate(value: float, resampled: list[float]) -> Estimate:
+        return Estimate(value, *percentiles(resampled)) if blocks > 1 else Estimate(value)
+
     return Ridge(
         tuple(
-            BestWidth(int(size), float(width), Estimate(float(width), *percentiles(list(column))))
-            for size, width, column in zip(sizes, best, again.T, strict=True)
+            BestWidth(int(size), width, estimate(width, column))
+            for size, width, column in zip(sizes, best.tolist(), again.T.tolist(), strict=True)
         ),
-        Estimate(_log_slope(sizes, best), *percentiles(slopes)),
+        estimate(_log_slope(sizes, best), slopes),
         int(np.isin(best, ends).sum()),
     )
 
@@ -171,4 +175,5 @@ def _cube(cells: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def _log_slope(sizes: NDArray[np.float64], widths: NDArray[np.float64]) -> float:
-    return float(np.polynomial.polynomial.polyfit(np.log(sizes), np.log(widths), 1)[1])
+    slope = float(np.polynomial.polynomial.polyfit(np.log(sizes), np.log(widths), 1)[1])
+    return round(slope, 12)  # equal widths have a slope of 0, not of rounding

@@ -36,7 +36,7 @@ SPEC = planted_spec(*LEVELS, search=BISECTING)
 WHOLE = simulated(SPEC, LEVELS)
 SIZE_SPEC = size_spec()
 SIZE_WHOLE = size_results(SIZE_SPEC)
-OF_SIZES = ("tradeoff", "size_map", "measures")
+OF_SIZES = ("learning_curves", "tradeoff", "size_map", "measures")
 # Those that only a study of their own has (see test_note_figures, test_coverage).
 APART = ("depth", "splits", "spikes", "coverage")
 EVERY = [name for name in FIGURES if name not in APART]

@@ -84,6 +84,13 @@ def test_where_one_width_is_always_best_the_slope_is_zero_and_lies_at_the_edge()
     assert found.at_edge == len(SIZES)
 
 
+def test_a_single_block_has_no_interval() -> None:
+    found = ridge(CELLS[CELLS["block"] == 0], DRAWS)
+    assert found is not None
+    assert found.slope.low is None
+    assert all(each.interval.low is None for each in found.best)
+
+
 def test_a_grid_with_a_hole_has_no_ridge() -> None:
     assert ridge(CELLS[(CELLS["size"] > 250) | (CELLS["width"] > 0.1)], DRAWS) is None
 
@@ -140,9 +147,10 @@ def test_the_score_is_kendalls_tau_over_the_cells() -> None:
     assert one.n == len(SIZES) * len(WIDTHS)
 
 
-def test_a_measure_that_sees_one_axis_has_no_tau_along_the_other() -> None:
+def test_a_measure_that_sees_one_axis_has_half_of_the_granulated_score() -> None:
     one = score(measured(CELLS, WHOLE, NETWORKS), "parameters", DRAWS)
-    assert one.along["size"] is None
+    assert one.along["size"] == 0.0
+    assert one.granulated == pytest.approx(0.5)
     assert one.along["width"] == pytest.approx(1.0)
 
 

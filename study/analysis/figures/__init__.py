@@ -11,6 +11,7 @@ from study.analysis.figures.curves import draw_curves
 from study.analysis.figures.depth import draw_depth
 from study.analysis.figures.divergence import draw_divergence
 from study.analysis.figures.drawing import Drawing, Theme
+from study.analysis.figures.learning import draw_learning_curves
 from study.analysis.figures.measures import draw_measures
 from study.analysis.figures.ranking import draw_ranking
 from study.analysis.figures.size_map import draw_size_map
@@ -32,6 +33,7 @@ FIGURES: Mapping[str, Draw] = {
     "ranking": draw_ranking,
     "critical_difference": draw_critical_difference,
     "curves": draw_curves,
+    "learning_curves": draw_learning_curves,
     "tradeoff": draw_tradeoff,
     "size_map": draw_size_map,
     "measures": draw_measures,

@@ -100,7 +100,8 @@ def _ridge_words(group: str, ridge: Ridge | None) -> str:
     if ridge is None:
         return ""
     name = f"{plain(group)}: best" if group else "Best"
+    slope = interval_text(ridge.slope) if ridge.slope.low is not None else f"{ridge.slope.value:.2g} (n = 1)"
     edge = (
         f"; in {counted(ridge.at_edge, 'size')} it is the widest or narrowest tried" if ridge.at_edge else ""
     )
-    return f"{name} width ~ N^b with b = {interval_text(ridge.slope)}{edge}."
+    return f"{name} width ~ N^b with b = {slope}{edge}."

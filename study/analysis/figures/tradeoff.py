@@ -110,7 +110,8 @@ def _gaps(axes: Axes, trade: Tradeoff, styles: dict[float, dict[str, Any]], them
         axes.text(
             x, 7.2, "networks: formula undefined (h \N{GREATER-THAN OR EQUAL TO} N)", va="center", **right
         )
-    axes.text(x, half * 1.1, "the test set's own interval", va="bottom", **right)
+    left = {**right, "ha": "left"}
+    axes.text(min(trade.sizes) / 1.2, half * 0.9, "the test set's own interval", va="top", **left)
 
 
 def _capacities(axes: Axes, trade: Tradeoff, styles: dict[float, dict[str, Any]], theme: Theme) -> None:

@@ -1,0 +1,77 @@
+"""The notebooks: committed executed, free of places, and executed again on small planted records."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from study.record import StudyRecord
+from tests.analysis.planted import planted_record, planted_spec, simulated, size_results, size_spec
+from tests.analysis.test_edge import BISECT, at_a_cliff
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+STUDIES = {
+    "activations": "cifar10-acts",
+    "data_size_and_complexity": "cifar10-datasize",
+    "learning_rate_edge": "cifar10-lr-edge",
+}
+
+
+def read(name: str) -> Any:
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def small_record(root: Path, name: str) -> StudyRecord:
+    """A record of the notebook's study, with planted results."""
+    if name == "data_size_and_complexity":
+        spec = size_spec(replicates=3).model_copy(update={"name": STUDIES[name]})
+        return planted_record(root, spec, size_results(spec))
+    search = {"search": BISECT} if name == "learning_rate_edge" else {"replicates": 3, "trials": 2}
+    spec = planted_spec("relu", "elu", **search).model_copy(update={"name": STUDIES[name]})
+    if name == "learning_rate_edge":
+        probes = at_a_cliff(0.02) + at_a_cliff(0.05, arm="elu")
+        return planted_record(root, spec, {probe.config.id: probe for probe in probes})
+    return planted_record(root, spec, simulated(spec, {"relu": 0.4, "elu": 0.5}))
+
+
+def test_every_notebook_has_a_study() -> None:
+    assert set(NAMES) == set(STUDIES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_committed_executed_without_an_error(name: str) -> None:
+    cells = code(read(name))
+    assert all(cell.execution_count for cell in cells)
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not [output for output in outputs if output.output_type in ("error", "stream")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_names_no_place_on_a_machine(name: str) -> None:
+    text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert not re.findall(r"/(?:home|root|tmp|work|Users)/", text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_on_a_small_record(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_record(tmp_path, name)
+    monkeypatch.setenv("STUDY_HOME", str(tmp_path))
+    spec = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    again = module.executed(name)
+    assert all(cell.execution_count for cell in code(again))
