@@ -230,8 +230,8 @@ class Feeder:
 
     @property
     def pending(self) -> int:
-        """How many events and files are not in MLflow yet."""
-        return outbox.pending(self.record, self.uri)
+        """How many events and files are not in MLflow yet; the journal itself has time till the end."""
+        return outbox.pending(self.record, self.uri, whole=self._closing.is_set())
 
     def close(self) -> None:
         """One last try at handing over all there is; gives up when ``patience_s`` is over."""

@@ -64,15 +64,13 @@ def save(record: StudyRecord, uri: str, cursor: Cursor) -> None:
     write_whole(record.folder / "mlflow.json", notes.model_dump_json(indent=2) + "\n")
 
 
-def pending(record: StudyRecord, uri: str) -> int:
-    """How many journal events and files, the journal itself among them, the store at ``uri`` has not
-    been given yet."""
-    cursor, events = load(record, uri), 0
-    end = cursor.position
-    for event, position in events_from(record, cursor.position):
-        events += event["event"] not in SILENT
-        end = position
-    return events + len(pending_files(record, cursor)) + (cursor.archived < end)
+def pending(record: StudyRecord, uri: str, whole: bool = True) -> int:
+    """How many journal events and files the store at ``uri`` has not been given yet; where all should be
+    ``whole``, as at a session's end, the journal itself counts as one of the files."""
+    cursor = load(record, uri)
+    events = sum(event["event"] not in SILENT for event, _ in events_from(record, cursor.position))
+    journal = whole and (events > 0 or cursor.archived < cursor.position)
+    return events + len(pending_files(record, cursor)) + journal
 
 
 def pending_files(record: StudyRecord, cursor: Cursor) -> dict[str, str]:

@@ -90,7 +90,7 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
     "an unknown sampler": (('"tpe"', '"tpee"'), ("search.sampler", "'cmaes'", "'tpee'", "did you mean tpe?")),
     "an unknown metric": (
         ('"val_accuracy"', '"val_acuracy"'),
-        ("objective.metric", "'val_acuracy'", "did you mean val_accuracy?"),
+        ("objective.metric", "'val_acuracy'", "did you mean val_accuracy or"),
     ),
     "a claim's unknown metric": (
         ('"test_accuracy"', '"test_acuracy"'),
@@ -741,7 +741,7 @@ def test_a_record_that_is_not_there_is_refused(name: str, study: Command) -> Non
     ("arguments", "words"),
     [
         (["chek"], ("there is no command 'chek'", "did you mean check", "study --help")),
-        (["zzz"], ("there is no command 'zzz'", "known: ", "check, data")),
+        (["zzz"], ("there is no command 'zzz'", "known: ", "check, clean")),
         (["--nope"], ("'--nope'", "study --help")),
         (["check"], ("NAME|FILE", "study check --help")),
         (["check", "a", "b"], ("(b)", "study check --help")),

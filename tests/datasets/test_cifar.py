@@ -358,7 +358,7 @@ def real_batches(data: LoadedData) -> dict[str, Batch]:
     """The real images as binary batches, by file."""
     planes, labels = (
         np.concatenate([getattr(data, f"{split}_{kind}") for split in ("train", "test")])
-        for kind in ("images", "labels")
+        for kind in ("inputs", "targets")
     )
     size = len(labels) // 6
     flat = np.ascontiguousarray(planes.transpose(0, 3, 1, 2)).reshape(-1, 3072)
