@@ -1,4 +1,4 @@
-"""The notebooks: committed executed, free of places, and executed again on small planted records."""
+"""The notebooks: committed executed or empty, free of places, and executed again on small planted records."""
 
 from __future__ import annotations
 
@@ -49,10 +49,14 @@ def test_every_notebook_has_a_study() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_committed_executed_without_an_error(name: str) -> None:
+def test_it_is_committed_executed_whole_or_not_at_all(name: str) -> None:
+    """Empty until there is a record of a whole run to show."""
     cells = code(read(name))
-    assert all(cell.execution_count for cell in cells)
     outputs = [output for cell in cells for output in cell.outputs]
+    if not outputs:
+        assert not any(cell.execution_count for cell in cells)
+        return
+    assert all(cell.execution_count for cell in cells)
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not [output for output in outputs if output.output_type in ("error", "stream")]
 
