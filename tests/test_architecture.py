@@ -32,9 +32,9 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("symptoms", "choosing"),
         ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger", "own"),
-        ("steps", "probe", "needs", "complexity"),
-        ("snapshot", "check", "layerwise"),
-        ("autopsy", "checkpoint"),
+        ("steps", "probe", "needs", "complexity", "arguments", "claim_checks"),
+        ("snapshot", "arm_checks", "layerwise"),
+        ("autopsy", "checkpoint", "check"),
         ("training",),
     ),
     (("tuning", "tracking", "analysis"), ("facts",)),

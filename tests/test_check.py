@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from study.check import MAX_COMBINATIONS, argument_types, check, required_arguments, worst_value
+from study.arguments import argument_types, required_arguments
+from study.arm_checks import MAX_COMBINATIONS
+from study.check import check, worst_value
 from study.components.activations import ACTIVATIONS
 from study.components.datasets import DATASETS
 from study.components.metrics import of_task

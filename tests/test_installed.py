@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study.check import argument_types
+from study.arguments import argument_types
 from study.components.activations import ACTIVATIONS, Activation
 from study.components.datasets import DATASETS
 from study.components.metrics import METRICS, full_names
@@ -152,7 +152,7 @@ BENT = Activation(lambda channels, *, bend=1.0: nn.Softplus(bend), lambda bend=1
 
 
 def test_every_table_of_named_components_can_be_added_to() -> None:
-    from study.check import COMPONENTS
+    from study.arguments import COMPONENTS
 
     nouns = {entry.table.noun for entry in COMPONENTS.values() if entry.table is not None}
     assert nouns | {METRICS.noun} == set(GROUPS)

@@ -42,7 +42,7 @@ def components(component: str | None, as_json: bool) -> None:
 
 
 def _rows(wanted: str | None) -> Iterator[dict[str, Any]]:
-    from study.check import COMPONENTS, argument_types
+    from study.arguments import COMPONENTS, argument_types
     from study.components.metrics import METRICS
     from study.registry import nearest
 

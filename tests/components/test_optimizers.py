@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from study.check import argument_types
+from study.arguments import argument_types
 from study.components.activations import nonlinearity
 from study.components.optimizers import OPTIMIZERS, parameter_groups
 from study.components.schedules import SCHEDULES
