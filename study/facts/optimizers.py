@@ -175,14 +175,27 @@ def shaped(value: object, weight: Tensor) -> bool:
 
 
 def adamax_bound() -> Answer:
-    """Kingma & Ba 2015, section 7.1: |step| <= lr."""
+    """Kingma & Ba 2015, section 7.1: |step| <= lr. Not quite: under gradients that fall like beta2^t the
+    maximum falls as fast, the mean remembers, and a step is up to (1 - beta1) / (1 - beta1/beta2) lr."""
     adamax = largest_step(lambda weights: torch.optim.Adamax(weights, lr=LR))
     adam = adam_largest()
     return answer(
         said("Adamax: largest step over lr", adamax, at_most=1.0 + 1e-9),
         said("Adam: the same, under the same gradients", adam, at_least=1.1),
-        note="lr itself",
+        instead("under gradients 0.999^t", adamax_falling(), equals=0.1 / (1 - 0.9 / 0.999), within=1e-4),
+        note="lr itself, but for a hundredth where gradients fall as fast as its memory of the largest one",
     )
+
+
+def adamax_falling() -> float:
+    """The last of 500 steps over lr, under gradients that fall like beta2^t."""
+    weight = torch.tensor([0.0], dtype=torch.float64)
+    optimizer, before = torch.optim.Adamax([weight], lr=LR), 0.0
+    for step in range(500):
+        before = float(weight)
+        weight.grad = torch.tensor([0.999**step], dtype=torch.float64)
+        optimizer.step()
+    return abs(float(weight) - before) / LR
 
 
 def asgd_average() -> Answer:
