@@ -27,6 +27,9 @@ from study.trial import PHASES, Phase, Row, TrialConfig, TrialResult
 # As many failures in a row as this, and the code or the machine is broken: going on wastes money.
 FAILURES_IN_A_ROW = 3
 
+# A sampler that takes longer than this over a proposal is told of, once an arm: nothing starts meanwhile.
+SLOW_PROPOSAL_S = 5.0
+
 
 @dataclass
 class Running:
@@ -247,6 +250,7 @@ class Conductor:
         index = len(behind.asked["tune"])
         if index >= self.spec.search.trials_per_arm:
             return None
+        began = time.monotonic()
         try:
             tuned = behind.search.ask(index)
         except Exception as error:  # noqa: BLE001 -- a sampler's bug must not take the running trials with it
@@ -255,12 +259,20 @@ class Conductor:
                 "fault", what=f"the sampler failed at {behind.arm.name}: {self.sampler_failure}"
             )
             return None
+        self._told_if_slow(behind.arm, index, time.monotonic() - began)
         hyperparameters = behind.arm.complete(tuned)
         seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", index)
         split_seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", "split")
         return self._ask(
             behind, "tune", index, hyperparameters=hyperparameters, seed=seed, split_seed=split_seed
         )
+
+    def _told_if_slow(self, arm: Arm, index: int, seconds: float) -> None:
+        slow = f"the sampler {self.spec.search.sampler} is slow at {arm.name}"
+        if seconds > SLOW_PROPOSAL_S and slow not in self.faults:
+            self.faults[slow] = None
+            waited = f"{seconds:.0f} s for trial {index}, in which no trial could start"
+            self.journal.append("fault", what=f"{slow}: {waited}")
 
     def _ask(
         self,

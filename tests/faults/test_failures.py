@@ -6,6 +6,7 @@ Cases 14, 18, 24 and 25 of the faults.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 import optuna
 import pytest
 
+import study.conductor as conductor_module
+import study.silence as silence_module
 from study.audit import audit
 from study.cli import run as command
 from study.components.datasets import LoadedData, load_dataset
@@ -27,6 +30,7 @@ from study.spec import StudySpec
 from study.trial import TrialConfig
 from tests.faults.toy import (
     CHANCE,
+    TABLE,
     TRAINED,
     a_study,
     compute,
@@ -34,6 +38,7 @@ from tests.faults.toy import (
     events,
     failed,
     keeping_of,
+    rows,
     run_computed,
     run_trained,
     train_next,
@@ -181,6 +186,40 @@ def test_a_sampler_that_breaks_costs_no_running_trial(
         run_computed(conductor)
     assert record.finished
     assert audit(record) == []
+
+
+class Dawdling(optuna.samplers.RandomSampler):
+    """Thinks for half a second about whatever it is asked."""
+
+    def sample_independent(self, *about: Any) -> Any:
+        time.sleep(0.5)
+        return super().sample_independent(*about)
+
+
+def test_trials_that_run_while_a_sampler_thinks_are_not_taken_for_hanging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listened to them meanwhile. Half a second is long here; else 5 s are."""
+    monkeypatch.setitem(SAMPLERS, "random", Sampler(lambda seed, spec, space: Dawdling(seed)))
+    monkeypatch.setattr(conductor_module, "SLOW_PROPOSAL_S", 0.3)
+    monkeypatch.setattr(silence_module, "ABSENCE_S", 0.3)
+    spec = a_study({**TABLE, "resources": {"silence_s": 0.05}})
+    with conducting(tmp_path, spec, concurrent=2) as conductor:
+        (first,) = ask(conductor, 1)
+        conductor.started(first, "a")
+        conductor.reported(first, "a", {**rows(first)[0], "seconds": 0.001})
+        conductor.overdue()
+        ask(conductor, 1)
+        assert conductor.overdue() == []
+        time.sleep(0.1)
+        assert [trial.id for trial, _ in conductor.overdue()] == [first.id], "whoever looks hears silence"
+        compute(conductor, first, "b")
+        record = StudyRecord.latest(tmp_path, "toy")
+    told = [event["what"] for event in events(record, "fault")]
+    assert [line.split(":")[0] for line in told] == [
+        f"the sampler random is slow at {arm}" for arm in ("relu", "elu")
+    ]
+    assert all("in which no trial could start" in line for line in told)
 
 
 # -- the data change -----------------------------------------------------------------------------------
