@@ -207,11 +207,11 @@ def _confirmed(arm: str, progress: ArmProgress, ledger: Ledger) -> Iterator[Viol
         admitted = [account.config.hyperparameters for account in tuning]
         of = "any of its tuning trials"
     else:
-        admitted = [progress.best.config.hyperparameters] if progress.best else []
+        admitted = [progress.chosen.config.hyperparameters] if progress.chosen else []
         of = (
-            f"{progress.best.config.id}, its best"
-            if progress.best
-            else "no tuning trial, for none ended well"
+            f"{progress.chosen.config.id}, which was chosen"
+            if progress.chosen
+            else "no tuning trial, for all of them failed"
         )
     for index, config in replicates:
         trial = f"{arm}/confirm/{index}"

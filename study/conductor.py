@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from study.analysis.selection import best_trial
+from study.analysis.selection import to_confirm
 from study.early_stopping import RULES, Rule, Stop, spared
 from study.errors import one_line
 from study.record import FROM_THE_START, Event, JournalWriter, StudyRecord
@@ -43,7 +43,8 @@ class Running:
 
 @dataclass
 class ArmProgress:
-    """One arm's search and what is known of its trials, by index, in each phase."""
+    """One arm's search and what is known of its trials, by index, in each phase. ``chosen`` is the tuning
+    trial that is confirmed."""
 
     arm: Arm
     search: Search
@@ -54,7 +55,7 @@ class ArmProgress:
     ended: dict[Phase, dict[int, TrialResult]] = field(
         default_factory=lambda: {phase: {} for phase in PHASES}
     )
-    best: TrialResult | None = None
+    chosen: TrialResult | None = None
     tuned: bool = False
 
 
@@ -124,7 +125,7 @@ class Conductor:
         return len(self.failures) >= FAILURES_IN_A_ROW
 
     def missing(self) -> int:
-        """How many trials have not ended yet. An arm without a single finished trial has nothing to
+        """How many trials have not ended yet. An arm of which every tuning trial failed has nothing to
         confirm, so its replicates are not waited for."""
         return sum(
             self.spec.search.trials_per_arm - len(progress.ended["tune"]) + self._replicates_missing(progress)
@@ -232,17 +233,20 @@ class Conductor:
         ready = [
             (len(progress.asked["confirm"]), number, progress)
             for number, progress in enumerate(self.arms.values())
-            if progress.best and len(progress.asked["confirm"]) < self.spec.search.replicates
+            if progress.chosen and len(progress.asked["confirm"]) < self.spec.search.replicates
         ]
         if not ready:
             return None
         index, _, progress = min(ready, key=lambda entry: entry[:2])
-        assert progress.best is not None
+        assert progress.chosen is not None
         # A failed trial that ended well when it was tried again must not change what is being confirmed.
         others = progress.asked["confirm"].values()
-        best = next((other.hyperparameters for other in others), progress.best.config.hyperparameters)
+        chosen = progress.chosen.config.hyperparameters
+        hyperparameters = next((other.hyperparameters for other in others), chosen)
         seed = derive_seed(self.spec.name, self.spec.search.seed, "confirm", index)
-        return self._ask(progress, "confirm", index, hyperparameters=best, seed=seed, split_seed=seed)
+        return self._ask(
+            progress, "confirm", index, hyperparameters=hyperparameters, seed=seed, split_seed=seed
+        )
 
     def _next_tune(self) -> TrialConfig | None:
         """The next trial of the arm that has had the fewest, so that arms advance together."""
@@ -298,7 +302,7 @@ class Conductor:
         return config
 
     def _replicates_missing(self, progress: ArmProgress) -> int:
-        if progress.tuned and progress.best is None:
+        if progress.tuned and progress.chosen is None:
             return 0
         return self.spec.search.replicates - len(progress.ended["confirm"])
 
@@ -313,7 +317,7 @@ class Conductor:
             progress.tuned = len(progress.ended["tune"]) == self.spec.search.trials_per_arm
             if progress.tuned:
                 ended = {each.config.id: each for each in progress.ended["tune"].values()}
-                progress.best = best_trial(self.spec, ended, result.config.arm)
+                progress.chosen = to_confirm(self.spec, ended, result.config.arm)
 
     def _replay(self, record: StudyRecord) -> None:
         """Bring arms and samplers to where the journal left them, in the order it was written.

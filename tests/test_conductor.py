@@ -342,13 +342,26 @@ def test_single_failures_do_not_stop_the_study(tmp_path: Path) -> None:
         assert not conductor.broken
 
 
-def test_an_arm_without_a_finished_trial_has_nothing_to_confirm(tmp_path: Path) -> None:
+def test_an_arm_of_which_every_trial_diverged_is_confirmed_like_the_others(tmp_path: Path) -> None:
     space = {"optimizer": {"lr": {"low": 0.5, "high": 1.0, "log": True}}}
     spec = validate({**TABLE, "nuisance": space}, "toy", "toy.toml")
     with conducting(tmp_path, spec) as conductor:
         handed = run(conductor)
         assert not conductor.missing()
-    assert {config.phase for config in handed} == {"tune"}
+    replicates = [config for config in handed if config.phase == "confirm"]
+    assert len(replicates) == 2 * spec.search.replicates
+    assert {result.verdict.status for result in conductor.done.values()} == {"diverged"}
+
+
+def test_an_arm_of_which_every_trial_failed_has_nothing_to_confirm(tmp_path: Path) -> None:
+    spec = a_study(trials_per_arm=1)
+    with conducting(tmp_path, spec) as conductor:
+        for _ in range(2):
+            config = conductor.next_trial()
+            assert config is not None
+            fail(conductor, config)
+        assert not conductor.missing()
+        assert conductor.next_trial() is None
 
 
 def test_no_trial_starts_after_the_deadline(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from study.analysis.outcomes import Replicate, Results, ended
-from study.analysis.selection import best_trial, replicates_expected
+from study.analysis.selection import best_trial, replicates_expected, to_confirm
 from study.analysis.wording import counted, setting
 from study.space import Distribution, Float, Int, Scalar
 from study.spec import Arm, StudySpec
@@ -25,8 +25,8 @@ class Flag:
 
 def tuned_values(spec: StudySpec, results: Results, arm: Arm) -> dict[str, Scalar] | None:
     """The tuned hyperparameters of the configuration that the arm stands for: what its replicates
-    ran with or, before there are any, its best tuning trial's. None where there is neither."""
-    chosen = next(iter(ended(results, arm.name, "confirm")), None) or best_trial(spec, results, arm.name)
+    ran with or, before there are any, what they would run with. None where there is neither."""
+    chosen = next(iter(ended(results, arm.name, "confirm")), None) or to_confirm(spec, results, arm.name)
     return arm.space.tuned_part(chosen.config.hyperparameters) if chosen else None
 
 
@@ -53,7 +53,9 @@ def _tuning(spec: StudySpec, results: Results, arm: Arm) -> Iterator[Flag]:
     asked = spec.search.trials_per_arm
     mine = ended(results, arm.name, "tune")
     if mine and best_trial(spec, results, arm.name) is None:
-        yield Flag("tuning", f"not tuned: none of {counted(len(mine), 'tuning trial')} finished well")
+        furthest = to_confirm(spec, results, arm.name)
+        instead = f"; its replicates retrain {furthest.config.id}, which got furthest" if furthest else ""
+        yield Flag("tuning", f"not tuned: none of {counted(len(mine), 'tuning trial')} ended ok{instead}")
     if len(mine) < asked:
         yield Flag("tuning", f"tuning is unfinished: {len(mine)} of {counted(asked, 'trial')} ended")
     yield from _failed(results, arm, "tune", "tuning trial")

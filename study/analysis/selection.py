@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from study.analysis.outcomes import Results, ended, finite
 from study.analysis.wording import counted, listed, metric_name
 from study.spec import StudySpec
-from study.trial import TrialResult
+from study.trial import Status, TrialResult
+
+# An arm of which no tuning trial ended ok is confirmed all the same, with the trial that came closest: its
+# outcome is counted like any other's, instead of the arm having none. Failed trials say nothing of their arm.
+NEXT_BEST: tuple[Status, ...] = ("pruned", "stalled", "diverged")
 
 
 def best_trial(spec: StudySpec, results: Results, arm: str) -> TrialResult | None:
@@ -27,10 +31,25 @@ def best_trial(spec: StudySpec, results: Results, arm: str) -> TrialResult | Non
     return best[1] if best else None
 
 
+def to_confirm(spec: StudySpec, results: Results, arm: str) -> TrialResult | None:
+    """The trial whose hyperparameters the replicates run with: the arm's best or, where none ended ok, the
+    one that was trained for longest, of those that were stopped before those that stalled and diverged.
+
+    None where all failed, or none ended yet.
+    """
+    best = best_trial(spec, results, arm)
+    others = [each for each in ended(results, arm, "tune") if each.verdict.status in NEXT_BEST]
+    return best or min(others, key=_distance, default=None)
+
+
+def _distance(result: TrialResult) -> tuple[int, int]:
+    return NEXT_BEST.index(result.verdict.status), -result.gradient_evaluations
+
+
 def replicates_expected(spec: StudySpec, results: Results, arm: str) -> int:
-    """How many replicates the arm will have: none where its tuning has ended and nothing finished."""
+    """How many replicates the arm will have: none where its tuning has ended and all of it failed."""
     tuned = len(ended(results, arm, "tune")) >= spec.search.trials_per_arm
-    nothing = tuned and best_trial(spec, results, arm) is None and not ended(results, arm, "confirm")
+    nothing = tuned and to_confirm(spec, results, arm) is None and not ended(results, arm, "confirm")
     return 0 if nothing else spec.search.replicates
 
 

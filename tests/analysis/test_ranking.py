@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from study.analysis import outcomes
 from study.analysis.outcomes import direction, quantity
 from study.analysis.ranking import Ranking, ranking
-from study.analysis.selection import best_trial, replicates_expected
+from study.analysis.selection import best_trial, replicates_expected, to_confirm
 from study.analysis.tables import ranking_table
 from study.trial import Row, Status, TrialResult
 from tests.analysis.planted import by_id, diverged, planted_spec, scores, simulated, trial
@@ -291,10 +292,35 @@ def test_replicates_and_other_arms_are_no_candidates() -> None:
     assert best_trial(planted_spec("relu", "elu"), by_id(others), "relu") is None
 
 
-def test_an_arm_of_which_nothing_finished_will_have_no_replicates() -> None:
+def test_an_arm_of_which_all_failed_will_have_no_replicates() -> None:
     spec = planted_spec("relu", trials=2, replicates=4)
-    assert replicates_expected(spec, by_id(tuned(None)), "relu") == 4
-    assert replicates_expected(spec, by_id(tuned(None, None)), "relu") == 0
+    failed = [trial("relu", "tune", index, status="failed", kind="crash") for index in range(2)]
+    assert replicates_expected(spec, by_id(failed[:1]), "relu") == 4
+    assert replicates_expected(spec, by_id(failed), "relu") == 0
+    assert replicates_expected(spec, by_id(tuned(None, None)), "relu") == 4
+
+
+@pytest.mark.parametrize(
+    ("ends", "index"),
+    [
+        ([("diverged", 30), ("diverged", 70), ("failed", 100)], 1),
+        ([("diverged", 90), ("stalled", 50), ("stalled", 80)], 2),
+        ([("stalled", 90), ("pruned", 20), ("diverged", 95)], 1),
+        ([("stalled", 90), ("pruned", 20), ("ok", 90)], 2),
+        ([("failed", 90)], None),
+    ],
+)
+def test_where_no_trial_ended_ok_the_one_that_got_furthest_is_confirmed(
+    ends: list[tuple[Status, int]], index: int | None
+) -> None:
+    results = [
+        replace(
+            trial("relu", "tune", number, {"val_accuracy": 0.5}, status=status), gradient_evaluations=steps
+        )
+        for number, (status, steps) in enumerate(ends)
+    ]
+    chosen = to_confirm(planted_spec("relu"), by_id(results), "relu")
+    assert (chosen and chosen.config.index) == index
 
 
 def test_best_names_the_tuned_hyperparameters_alone() -> None:
@@ -334,7 +360,10 @@ def test_unfinished_tuning_is_flagged() -> None:
 
 def test_an_arm_of_which_no_tuning_trial_finished_is_flagged() -> None:
     found = ranking(planted_spec("relu", trials=2, replicates=3), by_id(tuned(None, None)))
-    assert texts(found, "relu") == ["not tuned: none of 2 tuning trials finished well"]
+    assert texts(found, "relu") == [
+        "not tuned: none of 2 tuning trials ended ok; its replicates retrain relu/tune/0, which got furthest",
+        "0 of 3 replicates ended",
+    ]
 
 
 def test_failed_tuning_trials_are_flagged() -> None:

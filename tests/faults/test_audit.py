@@ -99,7 +99,7 @@ def test_a_failed_trial_is_missing_until_it_is_tried_again(tmp_path: Path) -> No
 def test_the_best_trial_that_failed_at_first_changes_nothing_that_is_being_confirmed(tmp_path: Path) -> None:
     with conducting(tmp_path / "whole", a_study()) as conductor:
         run_computed(conductor)
-        best = conductor.arms["relu"].best
+        best = conductor.arms["relu"].chosen
     assert best is not None
     with conducting(tmp_path, a_study()) as conductor:
         while len(conductor.arms["relu"].asked["confirm"]) < 2:

@@ -18,6 +18,7 @@ import pytest
 
 import study.conductor as conductor_module
 import study.silence as silence_module
+from study.analysis.selection import best_trial
 from study.audit import audit
 from study.cli import run as command
 from study.components.datasets import LoadedData, load_dataset
@@ -90,7 +91,8 @@ def test_what_blows_up_is_a_diverged_trial_and_never_a_failed_one(
     with JournalWriter(record) as journal:
         conductor = Conductor(record, journal, worst=CHANCE)
         for progress in conductor.arms.values():
-            assert progress.best is None, "what diverged is never the best"
+            assert best_trial(spec, conductor.done, progress.arm.name) is None
+            assert len(progress.ended["confirm"]) == spec.search.replicates, "counted as chance each"
             told = progress.search.states().values()
             assert {state for state, _ in told} == {"PRUNED"}
             assert all(value is None or math.isfinite(value) for _, value in told)
