@@ -86,9 +86,10 @@ def trial(
     from study.training import train
 
     spec, arm = _chosen(name, profile, overrides)
-    # Of this arm alone: others may lack an argument that is set for this one.
-    place = studyfile.place(studyfile.find(name), profile, overrides)
-    check(spec.model_copy(update={"arms_only": [arm.name]}), place)
+    # One trial of this arm alone: others may lack an argument that is set for this one, and nothing need be
+    # left to tune.
+    alone = {"arms_only": [arm.name], "search": spec.search.model_copy(update={"trials_per_arm": 1})}
+    check(spec.model_copy(update=alone), studyfile.place(studyfile.find(name), profile, overrides))
     config = example(spec, arm, seed, test)
     pick_device(device)  # refused before anything is printed
     data = load_data(spec, default_data_dir(data_dir))

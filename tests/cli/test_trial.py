@@ -50,6 +50,11 @@ def test_what_is_tuned_can_be_set_in_every_arm(study: Command) -> None:
         assert result["config"]["hyperparameters"]["optimizer.lr"] == 0.03
 
 
+def test_all_that_is_tuned_can_be_set(study: Command) -> None:
+    result = train(study, "--set", "optimizer.lr=0.03", "--set", "optimizer.weight_decay=0.0")
+    assert result["config"]["hyperparameters"]["optimizer.weight_decay"] == 0.0
+
+
 def test_a_bare_key_and_one_with_its_section_are_the_same(study: Command) -> None:
     bare = train(study, "--set", "optimizer.momentum=0.5")
     full = train(study, "--set", "fixed.optimizer.momentum=0.5")
