@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
 
+from study.facts.boosting import bias
 from study.facts.checking import Answer, answer, instead, said
 
 Floats = NDArray[np.float64]
@@ -162,12 +163,15 @@ def interval_levels() -> Answer:
 
 
 def impulse_bias() -> Answer:
-    """The bias that the impulses leave in the limit of many examples: where E[psi(y - b)] = 0."""
+    """The bias that the impulses leave in the limit of many examples, where E[psi(y - b)] = 0; and what they
+    leave in the notes' own model, boosted trees."""
     mse = SHARE * IMPULSE
     mae = brentq(lambda b: mixture(lambda mean: norm.cdf(b, mean, SIGMA)) - 0.5, -1, 10)
     return answer(
         said("bias of MSE", mse, at_least=0.5),
         said("bias of MAE, over it", mae / mse, at_most=0.5),
+        said("boosted trees: bias by MSE", bias("squared_error"), equals=mse, within=0.1),
+        said("boosted trees: bias by MAE", bias("absolute_error"), equals=mae, within=0.05),
         instead("bias of MAE", mae, at_least=0.1),
         note=f"by {mse:.2f} and {mae:.2f} (deviation 1, impulses of 10 in a tenth): MAE's is smaller, not 0",
     )

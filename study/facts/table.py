@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from study.facts import (
     activations,
+    boosting,
     bounds,
     defaults,
     losses,
@@ -53,6 +54,7 @@ FACTS: Registry[Check] = Registry(
     C59=minimisers.interval_levels,
     C60=minimisers.impulse_bias,
     C61=minimisers.delta_sensitivity,
+    C62=boosting.quantile_levels,
     C63=minimisers.redundant_data,
     C65=optimizers.asgd_average,
     C66=optimizers.adagrad_decay,
