@@ -94,7 +94,7 @@ class Conductor:
         self.wall_seconds: list[float] = []
         self.news: deque[TrialResult] = deque()
         self.spared: set[str] = set()
-        self.faults: dict[str, None] = {}
+        self.faults: set[tuple[str, str]] = set()
         self._saved: dict[str, int] = {}
         self._silence = Silence(self.spec.resources.silence_s)
         self._replay(record)
@@ -170,8 +170,8 @@ class Conductor:
 
     def faulted(self, trial: TrialConfig, what: str) -> None:
         """Write down, once, what went wrong although the trial goes on."""
-        if what not in self.faults:
-            self.faults[what] = None
+        if (trial.id, what) not in self.faults:
+            self.faults.add((trial.id, what))
             self.journal.append("fault", trial=trial.id, what=what)
 
     def overdue(self) -> list[tuple[TrialConfig, float]]:
@@ -259,9 +259,8 @@ class Conductor:
             tuned = behind.search.ask(index)
         except Exception as error:  # noqa: BLE001 -- a sampler's bug must not take the running trials with it
             self.sampler_failure = one_line(f"{type(error).__name__}: {error}")
-            self.journal.append(
-                "fault", what=f"the sampler failed at {behind.arm.name}: {self.sampler_failure}"
-            )
+            what = f"the sampler failed at {behind.arm.name}: {self.sampler_failure}"
+            self.journal.append("fault", arm=behind.arm.name, what=what)
             return None
         self._told_if_slow(behind.arm, index, time.monotonic() - began)
         hyperparameters = behind.arm.complete(tuned)
@@ -273,10 +272,10 @@ class Conductor:
 
     def _told_if_slow(self, arm: Arm, index: int, seconds: float) -> None:
         slow = f"the sampler {self.spec.search.sampler} is slow at {arm.name}"
-        if seconds > SLOW_PROPOSAL_S and slow not in self.faults:
-            self.faults[slow] = None
+        if seconds > SLOW_PROPOSAL_S and (arm.name, slow) not in self.faults:
+            self.faults.add((arm.name, slow))
             waited = f"{seconds:.0f} s for trial {index}, in which no trial could start"
-            self.journal.append("fault", what=f"{slow}: {waited}")
+            self.journal.append("fault", arm=arm.name, what=f"{slow}: {waited}")
 
     def _ask(
         self,

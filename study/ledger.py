@@ -98,7 +98,7 @@ class Ledger:
 
     def _fault(self, event: Event) -> None:
         self.faults.add(event.get("trial", ""))
-        if "trial" not in event:
+        if "trial" not in event and "arm" not in event:  # of the session itself, which was killed
             self._open = False
 
     def _finished(self, event: Event) -> None:

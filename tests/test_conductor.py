@@ -300,6 +300,21 @@ def test_late_doubled_and_reordered_rows_are_refused(tmp_path: Path) -> None:
     assert sum(event["event"] == "result" for event in record.events()) == 1
 
 
+def test_every_trial_whose_checkpoint_is_gone_is_told_of(tmp_path: Path) -> None:
+    """In the same words: what is written down once is written down once a trial."""
+    with conducting(tmp_path, a_study(), concurrent=2) as conductor:
+        for config in [config for config in (conductor.next_trial(), conductor.next_trial()) if config]:
+            conductor.started(config, f"{config.id} first")
+            conductor.reported(config, f"{config.id} first", epoch_row(1), saved=True)
+            for attempt in ("second", "third"):
+                conductor.started(config, f"{config.id} {attempt}", 0)
+    told = [event for event in StudyRecord.latest(tmp_path, "toy").events() if event["event"] == "fault"]
+    assert [event["trial"] for event in told] == ["relu/tune/0", "elu/tune/0"]
+    assert {event["what"] for event in told} == {
+        "the checkpoint of epoch 1 is not there any more; starts over"
+    }
+
+
 def fail(conductor: Conductor, config: TrialConfig) -> None:
     conductor.started(config, config.id)
     conductor.ended(

@@ -217,6 +217,7 @@ def test_trials_that_run_while_a_sampler_thinks_are_not_taken_for_hanging(
         assert [trial.id for trial, _ in conductor.overdue()] == [first.id], "whoever looks hears silence"
         compute(conductor, first, "b")
         record = StudyRecord.latest(tmp_path, "toy")
+    assert audit(record) == []
     told = [event["what"] for event in events(record, "fault")]
     assert [line.split(":")[0] for line in told] == [
         f"the sampler random is slow at {arm}" for arm in ("relu", "elu")
