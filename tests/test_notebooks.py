@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
-from study.record import StudyRecord
-from tests.analysis.planted import planted_record, planted_spec, simulated, size_results, size_spec
+from study import studyfile
+from study.components.datasets import load_dataset
+from study.spec import StudySpec
+from study.training import train
+from study.trial import TrialResult
+from study.typical import example
+from tests.analysis.planted import by_id, planted_record, planted_spec, simulated, size_results, size_spec
 from tests.analysis.test_edge import BISECT, at_a_cliff
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 STUDIES = {
-    "activations": "cifar10-acts",
-    "data_size_and_complexity": "cifar10-datasize",
-    "learning_rate_edge": "cifar10-lr-edge",
+    "activations": ("cifar10-acts",),
+    "data_size_and_complexity": ("cifar10-datasize",),
+    "learning_rate_edge": ("cifar10-lr-edge",),
+    "losses": ("sinc-losses", "sinc-huber", "sinc-quantiles", "hetero-intervals"),
 }
+# Of a demo, what makes it a matter of seconds.
+SHORT = ("fixed.training.epochs=2", "search.replicates=2", "search.trials_per_arm=1")
 
 
 def read(name: str) -> Any:
@@ -31,17 +40,39 @@ def code(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def small_record(root: Path, name: str) -> StudyRecord:
-    """A record of the notebook's study, with planted results."""
-    if name == "data_size_and_complexity":
-        spec = size_spec(replicates=3).model_copy(update={"name": STUDIES[name]})
-        return planted_record(root, spec, size_results(spec))
-    search = {"search": BISECT} if name == "learning_rate_edge" else {"replicates": 3, "trials": 2}
-    spec = planted_spec("relu", "elu", **search).model_copy(update={"name": STUDIES[name]})
-    if name == "learning_rate_edge":
+def small_records(root: Path, name: str) -> None:
+    """Records of the notebook's studies: with planted results, or, where it trains again, real ones."""
+    if name == "losses":
+        for study in STUDIES[name]:
+            spec = studyfile.load(study, "demo", SHORT)
+            planted_record(root, spec, trained(spec))
+        return
+    planted(root, name, *STUDIES[name])
+
+
+def planted(root: Path, notebook: str, study: str) -> None:
+    if notebook == "data_size_and_complexity":
+        spec = size_spec(replicates=3).model_copy(update={"name": study})
+        planted_record(root, spec, size_results(spec))
+        return
+    search = {"search": BISECT} if notebook == "learning_rate_edge" else {"replicates": 3, "trials": 2}
+    spec = planted_spec("relu", "elu", **search).model_copy(update={"name": study})
+    if notebook == "learning_rate_edge":
         probes = at_a_cliff(0.02) + at_a_cliff(0.05, arm="elu")
-        return planted_record(root, spec, {probe.config.id: probe for probe in probes})
-    return planted_record(root, spec, simulated(spec, {"relu": 0.4, "elu": 0.5}))
+        planted_record(root, spec, {probe.config.id: probe for probe in probes})
+        return
+    planted_record(root, spec, simulated(spec, {"relu": 0.4, "elu": 0.5}))
+
+
+def trained(spec: StudySpec) -> dict[str, TrialResult]:
+    """Every arm's replicates, really trained."""
+    data = load_dataset(str(spec.held["dataset.name"]), None)
+    configs = [
+        replace(example(spec, arm, index, test=True), index=index)
+        for arm in spec.arms()
+        for index in range(spec.search.replicates)
+    ]
+    return by_id(train(config, data, threads=1) for config in configs)
 
 
 def test_every_notebook_has_a_study() -> None:
@@ -70,7 +101,7 @@ def test_it_names_no_place_on_a_machine(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_on_a_small_record(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small_record(tmp_path, name)
+    small_records(tmp_path, name)
     monkeypatch.setenv("STUDY_HOME", str(tmp_path))
     spec = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
     assert spec is not None

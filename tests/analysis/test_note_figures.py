@@ -157,7 +157,8 @@ def test_intervals_stand_over_their_coverage(theme: Theme) -> None:
         [(p, s, d, 0.9, 0.8, 0.95) for p in panels for s in series for d in range(1, 11)],
         columns=["panel", "series", "decile", "share", "low", "high"],
     )
-    drawing = draw_intervals(points, bands, coverage, theme)
+    drawing = draw_intervals(points, bands, coverage, theme, replicates=12)
     assert png(drawing.figure).startswith(b"\x89PNG")
     assert len(drawing.figure.axes) == 4
     assert "n = 50 a panel" in drawing.caption
+    assert "n = 12 replicates" in drawing.caption

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from study.analysis.figures.drawing import THEMES, Drawing, Theme, png
+from study.analysis.figures.drawing import LIGHT, THEMES, Drawing, Theme, png
 from study.analysis.figures.shapes import draw_activations, draw_losses
 from study.analysis.shapes import ACTIVATIONS, LOSSES, Shape
 from study.components.activations import ACTIVATIONS as TRAINED
@@ -66,3 +66,9 @@ def test_an_overestimate_costs_three_times_an_underestimate_at_a_quarter() -> No
 @pytest.mark.parametrize("draw", [draw_activations, draw_losses])
 def test_the_shapes_are_figures(draw: Callable[[Theme], Drawing], theme: Theme) -> None:
     assert png(draw(theme).figure).startswith(b"\x89PNG")
+
+
+def test_nothing_joins_the_two_sides_of_a_jump() -> None:
+    _, gradients = draw_losses(LIGHT).figure.axes
+    steps = [np.abs(np.diff(np.asarray(line.get_ydata()))) for line in gradients.lines]
+    assert all(np.nanmax(step) < 0.1 for step in steps)
