@@ -13,6 +13,11 @@ from study.errors import StudyError, shorten
 if TYPE_CHECKING:
     from study.analysis.vc_validity import Validity
 
+RELATIVE = (
+    "relative: what the bound by relative deviations adds to the training error; less than the penalty where "
+    "that is small and N large"
+)
+
 
 @click.command("vc-validity")
 @click.option(
@@ -77,15 +82,21 @@ def _print(found: Validity) -> None:
     from rich.console import Console
 
     from study.analysis.terminal import new_table
+    from study.analysis.wording import MINUS
 
     table = new_table()
-    for heading in ("class", "N", "redraws", "training", "test", "gap", "penalty", "broken"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for heading in ("class", "h", "N", "gap ± 2 errors", "penalty", "broken", "relative"):
+        table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=True)
     for row in found.cells.to_dict("records"):
-        penalty = "vacuous" if row["penalty"] == float("inf") else f"{row['penalty']:.3f}"
-        gap = f"{row['gap']:.4f} \N{PLUS-MINUS SIGN} {2 * row['gap_error']:.4f}"
-        errors = (f"{row['train']:.4f}", f"{row['test']:.4f}")
-        cells = (row["model"], f"{row['n']:,}", str(row["redraws"]), *errors, gap, penalty)
-        table.add_row(*cells, str(row["violations"]))
+        name, h = row["model"].split(", h ")
+        gap = f"{row['gap']:.4f} ± {2 * row['gap_error']:.4f}".replace("-", MINUS)
+        broken = f"{row['violations']} of {row['redraws']}"
+        bounds = (_bound(row["penalty"]), broken, _bound(row["relative"]))
+        table.add_row(name, h.removeprefix("= "), f"{row['n']:,}", gap, *bounds)
     Console().print(table)
+    click.echo(RELATIVE)
     click.echo(f"{found.verdict.upper()}: {found.reason}")
+
+
+def _bound(allowed: float) -> str:
+    return "vacuous" if allowed == float("inf") else f"{allowed:.3f}"

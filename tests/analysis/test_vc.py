@@ -70,6 +70,13 @@ def test_without_training_errors_the_relative_bound_is_four_epsilons() -> None:
     assert relative_bound(0.0, h, n, eta) < penalty(h, n, eta)
 
 
+@pytest.mark.parametrize(("n", "tighter"), [(300, False), (10_000, True), (1_000_000, True)])
+def test_at_a_tenth_of_errors_the_relative_bound_is_tighter_from_many_examples_on(
+    n: int, tighter: bool
+) -> None:
+    assert (relative_bound(0.1, 3, n) < 0.1 + penalty(3, n)) is tighter
+
+
 def test_the_relative_bound_is_vacuous_where_the_other_one_is() -> None:
     assert relative_bound(0.1, 100, 100) == math.inf
 

@@ -41,7 +41,7 @@ def cells(*rows: tuple[str, int, float, float, int]) -> pd.DataFrame:
         [
             {"model": model, "features": 2, "h": {"small": 3.0, "large": 6.0}[model], "n": n, "redraws": 200}
             | {"train": 0.1, "test": 0.1 + gap, "gap": gap, "gap_error": 0.001, "penalty": penalty}
-            | {"violations": violations}
+            | {"violations": violations, "relative": 0.7 * penalty, "relative_violations": 0}
             for model, n, gap, penalty, violations in rows
         ]
     )
@@ -82,6 +82,12 @@ def test_in_a_small_run_the_bound_is_never_broken() -> None:
     assert found().verdict == "reproduced"
 
 
+def test_the_bound_by_relative_deviations_holds_too() -> None:
+    known = found().cells[np.isfinite(found().cells["relative"])]
+    assert known["relative_violations"].sum() == 0
+    assert (known["gap"] < known["relative"]).all()
+
+
 def test_the_same_seed_gives_the_same_numbers() -> None:
     once, again = (validity(redraws=3, seed=5, sizes=(100,)) for _ in range(2))
     assert once.cells.equals(again.cells)
@@ -119,6 +125,7 @@ def test_vacuous_cells_count_for_no_violation() -> None:
 def test_json_has_no_infinity() -> None:
     vacuous = judge(cells(*AS_IT_SAYS, ("large", 10_000, 0.001, math.inf, 0)), eta=0.05).to_json()
     assert json.loads(json.dumps(vacuous, allow_nan=False))["cells"][-1]["penalty"] is None
+    assert vacuous["cells"][-1]["relative"] is None
 
 
 def test_the_figure_tells_how_loose_the_bound_is() -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Models for which the bound says something at these sizes: half-spaces on 50 principal components and on
 # all of CIFAR's 3,072 numbers.
-LINEAR = (51, 3073)
+LINEAR = (vc.linear_dimension(50), vc.linear_dimension(3072))
 GAP_AXIS = (3e-3, 12.0)
 # The penalty is 1 where N / h is this.
 PENALTY_ONE = 2.678

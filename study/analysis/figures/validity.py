@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 def draw_validity(found: Validity, theme: Theme) -> Drawing:
-    """Above the penalty (lines) and the mean gap (points) by class, below their ratio, over N."""
+    """Above the penalty (lines), the bound by relative deviations (dashed) and the mean gap (points) by
+    class, below the ratio of penalty and gap, over N."""
     figure, (above, below) = new_figure(
         4.2, theme, nrows=2, sharex=True, gridspec_kw={"height_ratios": [1.6, 1]}
     )
@@ -52,7 +53,8 @@ def draw_validity(found: Validity, theme: Theme) -> Drawing:
     caption = (
         f"Two classes of generated data, Bayes error {BAYES_ERROR:g}; {span} training sets a point, bars: "
         f"\N{PLUS-MINUS SIGN}2 standard errors. Lines: penalty at \N{GREEK SMALL LETTER ETA} = {found.eta:g} "
-        "where h < N; points: mean test - training error where it is clearly above 0. "
+        "where h < N; dashed: what the bound by relative deviations adds to the measured training error; "
+        "points: mean test - training error where it is clearly above 0. "
         f"{found.reason[0].upper()}{found.reason[1:]}.{loose}"
     )
     return Drawing(figure, "The VC bound where it holds", caption)
@@ -63,6 +65,8 @@ def _class(axes: Axes, name: str, cells: pd.DataFrame, style: dict[str, Any]) ->
     h, ends = float(cells["h"].iloc[0]), (float(cells["n"].min()), float(cells["n"].max()))
     grid = [n for n in np.geomspace(*ends, 200) if n > h]
     axes.plot(grid, [vc.penalty(h, n) for n in grid], color=style["color"], linewidth=1)
+    known = cells[np.isfinite(cells["relative"])]
+    axes.plot(known["n"], known["relative"], color=style["color"], linewidth=0.8, linestyle="--")
     clear = cells[cells["gap"] > CLEAR * cells["gap_error"]]
     points = axes.errorbar(
         clear["n"],
