@@ -124,8 +124,8 @@ def median_best(
     budgets = np.arange(1, len(values) + 1)
     ends = [each.quantile_tuning_curve(budgets, minimize=better == "minimize") for each in found]
     first, middle, last = (tuple(float(value) for value in each) for each in ends)
-    low, high = (last, first) if first[0] > last[0] else (first, last)
-    return middle, low, high
+    # Of equal values the two ends begin alike, so each budget's are told apart by themselves.
+    return middle, tuple(map(min, first, last)), tuple(map(max, first, last))
 
 
 def ahead(first: TuningCurve, second: TuningCurve, better: Direction) -> tuple[int, int] | None:

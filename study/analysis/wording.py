@@ -10,6 +10,7 @@ from study.analysis.intervals import Interval
 from study.analysis.outcomes import quantity
 from study.errors import one_line
 from study.space import Scalar
+from study.spec import StudySpec
 
 MINUS = "\N{MINUS SIGN}"
 PLUS_MINUS = "\N{NO-BREAK SPACE}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}"
@@ -21,7 +22,24 @@ SPLIT_NAMES = {
     "train": "training",
     "train_eval": "training",
 }
-UNITS = {"accuracy": "fraction", "error": "fraction", "loss": "nats per example"}
+NATS = "nats per example"
+UNITS = {
+    **dict.fromkeys(("accuracy", "error", "below", "below_lowest", "below_highest", "coverage"), "fraction"),
+    **dict.fromkeys(("coverage_error", "decile_spread", "crossing"), "fraction"),
+    "loss": NATS,
+    "mape": "%",
+}
+# Where a metric's own name is no word.
+QUANTITY_NAMES = {
+    **{name: name.upper() for name in ("mse", "rmse", "mae", "mape")},
+    "r2": "R\N{SUPERSCRIPT TWO}",
+    "pinball": "pinball loss",
+    "below": "share below",
+    "below_lowest": "share below the lowest quantile",
+    "below_highest": "share below the highest quantile",
+    "decile_spread": "coverage, largest \N{MINUS SIGN} smallest tenth",
+}
+KEY_NAMES = {"optimizer.lr": "learning rate", "optimizer.weight_decay": "weight decay"}
 
 
 def counted(number: int, noun: str) -> str:
@@ -100,7 +118,8 @@ def metric_name(metric: str) -> str:
         return f" {MINUS} ".join(map(_side, metric.split(claims.MINUS, 1)))
     what = quantity(metric)
     split = metric.removesuffix(what).rstrip("_")
-    return one_line(f"{SPLIT_NAMES.get(split, split)} {what.replace('_', ' ')}".lstrip())
+    name = QUANTITY_NAMES.get(what, what.replace("_", " "))
+    return one_line(f"{SPLIT_NAMES.get(split, split)} {name}".lstrip())
 
 
 def _side(metric: str) -> str:
@@ -108,9 +127,28 @@ def _side(metric: str) -> str:
     return f"{quantity(metric)} shown in training" if metric in claims.IN_TRAINING else metric_name(metric)
 
 
-def metric_with_unit(metric: str) -> str:
-    unit = UNITS.get(quantity(metric))
+def metric_with_unit(metric: str, spec: StudySpec) -> str:
+    unit = unit_of(metric, spec)
     return f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
+
+
+def unit_of(metric: str, spec: StudySpec) -> str:
+    """Empty where none is known: numbers' losses have the targets' own, or its square."""
+    from study.components.datasets import DATASETS
+
+    unit = UNITS.get(quantity(metric), "")
+    info = DATASETS.get(str(spec.arms()[0].held.get("dataset.name")))
+    return "" if unit == NATS and (info is None or info.task != "classification") else unit
+
+
+def key_name(key: str) -> str:
+    """``learning rate`` for optimizer.lr; any other key as it is."""
+    return KEY_NAMES.get(key, one_line(key))
+
+
+def sentence(text: str) -> str:
+    """With a capital at its start, and the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def listed(names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from study.analysis.figures.drawing import LIGHT, THEMES, Drawing, Theme, plain,
 from study.analysis.figures.tradeoff import GAP_AXIS
 from study.analysis.outcomes import Results
 from study.analysis.ranking import ranking
+from study.analysis.wording import metric_name, metric_with_unit
 from study.spec import StudySpec
 from tests.analysis.planted import (
     SIZES,
@@ -131,6 +132,27 @@ def test_accuracies_and_losses_have_units() -> None:
     assert "test accuracy (fraction)" in words(table)
 
 
+def test_only_losses_of_labels_are_in_nats() -> None:
+    labels = planted_spec("relu", objective="val_loss")
+    numbers = planted_spec("relu", objective="val_loss", fixed={"dataset": {"name": "sinc"}})
+    assert metric_with_unit("val_loss", labels) == "validation loss (nats per example)"
+    assert metric_with_unit("val_loss", numbers) == "validation loss"
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("test_clean_rmse", "noise-free test RMSE"),
+        ("val_pinball", "validation pinball loss"),
+        ("test_r2", "test R²"),
+        ("test_below_lowest", "test share below the lowest quantile"),
+        ("end_bias_shift", "end bias shift"),
+    ],
+)
+def test_a_metric_has_a_name_in_words(metric: str, name: str) -> None:
+    assert metric_name(metric) == name
+
+
 def test_the_ranking_names_n_and_the_interval() -> None:
     drawing = draw("ranking", SPEC, WHOLE)
     assert drawing
@@ -184,7 +206,7 @@ def test_without_a_learning_rate_the_first_log_range_is_drawn() -> None:
     one.config.hyperparameters["optimizer.weight_decay"] = 1e-4  # type: ignore[index]
     drawing = draw("tuning", spec, by_id([one]))
     assert drawing
-    assert "optimizer.weight_decay" in words(drawing)
+    assert "weight decay" in words(drawing)
 
 
 def test_losses_far_apart_are_drawn_on_a_log_axis() -> None:

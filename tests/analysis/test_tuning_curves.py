@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from typing import Literal
 
 import pytest
 
@@ -73,6 +74,16 @@ def test_a_loss_has_its_bands_the_other_way_round() -> None:
 def test_ties_make_no_trouble() -> None:
     middle, _, _ = median_best((0.1, 0.1, 0.1, 0.5), "maximize")
     assert middle[0] == 0.1
+
+
+@pytest.mark.parametrize("better", ["maximize", "minimize"])
+def test_where_every_trial_has_the_same_value_the_bands_lower_end_is_the_lower_one(
+    better: Literal["maximize", "minimize"],
+) -> None:
+    """As where every trial of an arm diverged."""
+    middle, low, high = median_best((0.1,) * 5, better)
+    assert middle == (0.1,) * 5
+    assert all(bottom <= 0.1 <= top for bottom, top in zip(low, high, strict=True))
 
 
 @pytest.mark.parametrize(

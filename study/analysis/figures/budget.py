@@ -40,7 +40,7 @@ def draw_budget(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
     handles = [
         _line(axes, each, spec.objective.direction, arm_style(spec, each.arm, theme)) for each in shown
     ]
-    _scale(axes, [value for each in shown for value in each.best], spec.objective.metric)
+    _scale(axes, [value for each in shown for value in each.best], spec)
     dress(axes, theme)
     legend_below(figure, theme, handles)
     return Drawing(figure, "Best value by budget", _caption(spec, shown) + left_out(len(drawn), MOST_COLOURS))
@@ -68,16 +68,15 @@ def _band(axes: Axes, curve: TuningCurve, better: Direction, colour: str) -> Non
     axes.plot(budgets[last:], bad[last:], color=colour, linewidth=0.7, linestyle=":")
 
 
-def _scale(axes: Axes, best: list[float], metric: str) -> None:
+def _scale(axes: Axes, best: list[float], spec: StudySpec) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("tuning trials")
-    axes.set_ylabel(f"best {metric_with_unit(metric)}")
+    axes.set_ylabel(f"best {metric_with_unit(spec.objective.metric, spec)}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     if spans_decades(best):
         axes.set_yscale("log")
         plain_ticks(axes.yaxis)
-        return
 
 
 def _caption(spec: StudySpec, shown: list[TuningCurve]) -> str:

@@ -36,10 +36,13 @@ def draw_coverage(spec: StudySpec, results: Results, found: Ranking, theme: Them
             handles[name] = _line(axes, looks[name], name, line, theme)
         if title:
             axes.set_title(plain(title), fontsize=7.5)
-        axes.set_xlabel("tenth of the first feature")
         axes.set_xticks([1, 4, 7, 10])
-        dress(axes, theme)
     grid[0][0].set_ylabel("coverage (fraction)")
+    # Beside two others there is room for one.
+    for axes in grid[0] if len(panels) < MOST_PANELS else grid[0][1:2]:
+        axes.set_xlabel("tenth of the first feature")
+    for axes in grid[0]:
+        dress(axes, theme)
     legend_below(figure, theme, list(handles.values()))
     sizes = sorted({each.n for lines in panels.values() for line in lines.values() for each in line.values()})
     n = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"

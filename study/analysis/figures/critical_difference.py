@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # More arms than this no diagram shows.
 MOST_ARMS = 20
+# Names on both sides leave no room between them where one is longer: then all stand on the left.
+LONG_NAME = 12
 
 
 def draw_critical_difference(
@@ -35,7 +37,9 @@ def draw_critical_difference(
     places = {arm: place for place, arm in enumerate(ranks.ranks)}
     p_values = nemenyi(scores[list(ranks.ranks)])
     p_values.index = p_values.columns = pd.Index(range(len(places)))
-    figure, axes = new_figure(0.85 + 0.14 * len(ranks.groups) + 0.1 * len(places), theme)
+    alone = max(map(len, places)) > LONG_NAME
+    rows = len(places) if alone else (len(places) + 1) // 2
+    figure, axes = new_figure(0.75 + 0.14 * len(ranks.groups) + 0.19 * rows, theme)
     thin = {"linewidth": 0.9}
     parts = critical_difference_diagram(
         pd.Series(list(ranks.ranks.values()), index=range(len(places))),
@@ -47,17 +51,19 @@ def draw_critical_difference(
         crossbar_props={"color": theme.ink, "linewidth": 2, "solid_capstyle": "butt"},
         color_palette={place: arm_style(spec, arm, theme)["color"] for arm, place in places.items()},
         text_h_margin=0.03 * len(places),
+        left_only=alone,
     )
-    _label(parts["labels"], ranks, theme)
+    _label(parts["labels"], ranks, alone, theme)
     _dress(axes, len(places), theme)
     _scale_bar(axes, ranks.critical_difference, theme)
     return Drawing(figure, "Critical difference", _caption(ranks, found, scores.shape[1]))
 
 
-def _label(labels: list[Text], ranks: MeanRanks, theme: Theme) -> None:
-    """Names beside their elbows, in the ink of all text: the colour is the elbow's."""
+def _label(labels: list[Text], ranks: MeanRanks, alone: bool, theme: Theme) -> None:
+    """Names beside their elbows, on the left ``alone`` or on both sides, in the ink of all text: the colour
+    is the elbow's."""
     names = list(ranks.ranks)
-    left = (len(names) + 1) // 2
+    left = len(names) if alone else (len(names) + 1) // 2
     ordered = [*names[:left], *reversed(names[left:])]
     for at, (label, name) in enumerate(zip(labels, ordered, strict=True)):
         text, rank = plain(name), f"{ranks.ranks[name]:.2f}"
@@ -81,8 +87,9 @@ def _scale_bar(axes: Axes, length: float, theme: Theme) -> None:
     """The critical difference as a length, under the diagram."""
     bottom = axes.get_ylim()[0] - 0.6
     axes.plot([1, 1 + length], [bottom, bottom], color=theme.ink, linewidth=0.9, marker="|", markersize=4)
-    axes.text(1 + length, bottom, f"  CD = {length:.2f}", color=theme.ink, fontsize=7, va="center")
-    axes.set_ylim(bottom=bottom - 0.4)
+    below = {"ha": "center", "va": "top", "fontsize": 7}
+    axes.text(1 + length / 2, bottom - 0.25, f"CD = {length:.2f}", color=theme.ink, **below)  # type: ignore[arg-type]
+    axes.set_ylim(bottom=bottom - 1.2)
 
 
 def _caption(ranks: MeanRanks, found: Ranking, shown: int) -> str:

@@ -22,7 +22,7 @@ from study.analysis.intervals import mean_interval
 from study.analysis.outcomes import Results, ended, finite
 from study.analysis.ranking import Ranking
 from study.analysis.selection import best_trial
-from study.analysis.wording import metric_name, metric_with_unit
+from study.analysis.wording import metric_name, metric_with_unit, sentence
 from study.spec import StudySpec
 from study.trial import TrialResult
 
@@ -43,12 +43,12 @@ def draw_curves(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
         return None
     figure, axes = new_figure(2.35, theme)
     handles = [_band(axes, name, lines[name], arm_style(spec, name, theme)) for name in shown]
-    _scale(axes, metric, [value for name in shown for curve in lines[name] for value in curve.values()])
+    _scale(axes, spec, [value for name in shown for curve in lines[name] for value in curve.values()])
     dress(axes, theme)
     legend_below(figure, theme, handles)
     sizes = ", ".join(f"{name} {len(lines[name])}" for name in shown)
     caption = (
-        f"{metric_name(metric).capitalize()} over the epochs. Lines: mean of the runs that reached the "
+        f"{sentence(metric_name(metric))} over the epochs. Lines: mean of the runs that reached the "
         f"epoch; bands: its 95 % t interval. n: {sizes}."
     )
     return Drawing(figure, "Validation curves", caption + left_out(len(drawn), MOST_COLOURS))
@@ -78,11 +78,11 @@ def _band(axes: Axes, name: str, curves: Sequence[Curve], style: dict[str, Any])
     return axes.plot(epochs, mean, label=plain(name), **style)[0]
 
 
-def _scale(axes: Axes, metric: str, numbers: Sequence[float]) -> None:
+def _scale(axes: Axes, spec: StudySpec, numbers: Sequence[float]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
-    axes.set_ylabel(metric_with_unit(metric))
+    axes.set_ylabel(metric_with_unit(spec.objective.metric, spec))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     if spans_decades(numbers):
         axes.set_yscale("log")

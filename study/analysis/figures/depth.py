@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FAMILY, DEPTH = "model.name", "model.depth"
-PANELS = {"train_eval_error": "training error (fraction)", "test_error": "test error (fraction)"}
+PANELS = {"train_eval_error": "training", "test_error": "test"}
 
 
 def draw_depth(spec: StudySpec, results: Results, found: Ranking, theme: Theme) -> Drawing | None:
@@ -28,11 +28,12 @@ def draw_depth(spec: StudySpec, results: Results, found: Ranking, theme: Theme) 
     for axes, (metric, label) in zip(grid, PANELS.items(), strict=True):
         families = enumerate(lines[metric].items())
         handles = [_line(axes, at, name, line, theme) for at, (name, line) in families]
-        axes.set_ylabel(label)
+        axes.set_title(label)
         axes.set_xlabel("depth (layers)")
         depths = sorted({depth for line in lines[metric].values() for depth in line})
         axes.set_xticks(depths)
         dress(axes, theme)
+    grid[0].set_ylabel("error (fraction)")
     legend_below(figure, theme, handles)
     drawn = [line for family in lines.values() for line in family.values()]
     sizes = sorted({each.n for line in drawn for each in line.values()})

@@ -19,7 +19,7 @@ from study.analysis.figures.drawing import (
 )
 from study.analysis.outcomes import Results
 from study.analysis.ranking import Ranking
-from study.analysis.wording import counted
+from study.analysis.wording import counted, key_name
 from study.bisection import KEY
 from study.spec import StudySpec
 from study.trial import Status
@@ -50,7 +50,7 @@ def draw_divergence(spec: StudySpec, results: Results, found: Ranking, theme: Th
     bottom.set_xscale("log")
     bottom.set_xlim(low, high)
     plain_ticks(bottom.xaxis)
-    bottom.set_xlabel(plain(KEY))
+    bottom.set_xlabel(key_name(KEY))
     figure.supylabel("P(diverge)", fontsize=7.5, color=theme.ink)
     legend_below(figure, theme, _handles(shown, theme))
     total = sum(each.n for each in arms)

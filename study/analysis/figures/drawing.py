@@ -24,6 +24,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.")
 LONGEST_NAME = 28
 
+# Ticks of a logarithmic axis in each power of ten, by the most powers of ten that it spans.
+TICKS = ((1.0, (1.0, 2.0, 3.0, 5.0, 7.0)), (2.0, (1.0, 2.0, 5.0)), (math.inf, (1.0,)))
+
 # More than these make a figure unreadable; the rest stands in the report's tables.
 MOST_ROWS = 30
 MOST_COLOURS = 7
@@ -113,12 +116,23 @@ def names_on_y(axes: Axes, names: Sequence[str]) -> None:
 
 
 def plain_ticks(axis: Any) -> None:
-    """Ticks of a logarithmic axis as plain numbers: 0.001, 1e-05."""
+    """Ticks of a logarithmic axis as plain numbers: 0.001, 1e-05, 2,000; between the powers of ten too where
+    there are few of them. To be called when everything is drawn that sets the axis's ends."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(base=10, subs=(1.0,), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    between = next(marks for most, marks in TICKS if decades <= most)
+    axis.set_major_locator(LogLocator(base=10, subs=between, numticks=8 if decades > 1 else 12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _plain_number(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def few_ticks(axis: Any) -> None:
+    """So few that their labels stand apart beside the longest names."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=4))
 
 
 def spans_decades(numbers: Iterable[float]) -> bool:
@@ -175,6 +189,10 @@ def readable_on(colour: str) -> str:
 def left_out(there: int, shown: int) -> str:
     """The end of a caption where a figure shows only some of the arms."""
     return f" The first {shown} of {there} arms in the ranking's order." if there > shown else ""
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:g}"
 
 
 @functools.cache

@@ -56,7 +56,7 @@ def draw_learning_curves(spec: StudySpec, results: Results, found: Ranking, them
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.xaxis)
-    _plain_errors(axes)
+    plain_ticks(axes.yaxis)
     axes.set_xlabel("training examples N")
     axes.set_ylabel("test error (fraction)")
     dress(axes, theme)
@@ -81,12 +81,3 @@ def _curve(axes: Axes, curve: Curve, name: str, style: dict[str, Any]) -> Any:
             axes.fill_between(grid, *band, color=style["color"], alpha=0.15, linewidth=0)
     look: dict[str, Any] = {"label": f"width {name}", "linestyle": "", "markersize": 3.4, **style}
     return axes.plot(curve.sizes, curve.means, **look)[0]
-
-
-def _plain_errors(axes: Axes) -> None:
-    """Few errors lie on powers of ten: 0.3, 0.5 and 0.7 are marked too."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 3.0, 5.0, 7.0), numticks=12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())

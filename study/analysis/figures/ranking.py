@@ -10,13 +10,14 @@ from study.analysis.figures.drawing import (
     Drawing,
     Theme,
     dress,
+    few_ticks,
     left_out,
     names_on_y,
     new_figure,
 )
 from study.analysis.outcomes import Results
 from study.analysis.ranking import RankedArm, Ranking
-from study.analysis.wording import metric_name, metric_with_unit
+from study.analysis.wording import metric_name, metric_with_unit, sentence
 from study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ def draw_ranking(spec: StudySpec, results: Results, found: Ranking, theme: Theme
         _replicate_dots(axes, row, arm, theme)
         _mean_with_interval(axes, row, arm, theme)
     names_on_y(axes, [arm.arm for arm in shown])
-    axes.set_xlabel(metric_with_unit(found.metric))
+    axes.set_xlabel(metric_with_unit(found.metric, spec))
+    few_ticks(axes.xaxis)
     dress(axes, theme, grid="x")
     sizes = sorted({arm.n for arm in shown})
     n = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
     caption = (
-        f"{metric_name(found.metric).capitalize()} of the confirm phase, {n} replicates an arm. "
+        f"{sentence(metric_name(found.metric))} of the confirm phase, {n} replicates an arm. "
         f"Dots: replicates; diamonds and bars: mean and 95 % {_intervals(shown)} interval."
     )
     if any(each.penalised for arm in shown for each in arm.replicates):

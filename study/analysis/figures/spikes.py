@@ -13,7 +13,7 @@ from study.analysis.figures.drawing import (
 )
 from study.analysis.outcomes import Results, finite
 from study.analysis.ranking import Ranking
-from study.analysis.wording import counted
+from study.analysis.wording import counted, metric_with_unit
 from study.spec import StudySpec
 from study.trial import TrialResult
 
@@ -24,7 +24,7 @@ def draw_spikes(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
     trial = max(results.values(), key=lambda each: each.count("recovered"), default=None)
     if trial is None or not trial.count("recovered"):
         return None
-    figure, axes = new_figure(1.9, theme)
+    figure, axes = new_figure(2.1, theme)
     rows = [(row.get("step"), finite(row.get("train_loss"))) for row in trial.curve]
     known = [(step, loss) for step, loss in rows if step is not None and loss is not None]
     spikes = _spikes(trial)
@@ -40,7 +40,7 @@ def draw_spikes(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
         axes.set_yscale("log")
         plain_ticks(axes.yaxis)
     axes.set_xlabel("step")
-    axes.set_ylabel("training loss (nats per example)")
+    axes.set_ylabel(metric_with_unit("train_loss", spec))
     dress(axes, theme)
     legend_below(figure, theme, handles)
     caption = (

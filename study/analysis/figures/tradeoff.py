@@ -105,12 +105,12 @@ def _gaps(axes: Axes, trade: Tradeoff, styles: dict[float, dict[str, Any]], them
     box: dict[str, Any] = {"facecolor": theme.paper, "edgecolor": "none", "pad": 0.8}
     right: dict[str, Any] = {"ha": "right", "color": theme.ink, "bbox": box, **SMALL}
     x = max(trade.sizes) * 1.2
-    axes.text(x, trade.chance * 1.12, "vacuous: a coin does this", va="bottom", **right)
+    left = {**right, "ha": "left"}
+    axes.text(min(trade.sizes) / 1.2, trade.chance * 1.12, "vacuous: a coin does this", va="bottom", **left)
     if undefined:
         axes.text(
             x, 7.2, "networks: formula undefined (h \N{GREATER-THAN OR EQUAL TO} N)", va="center", **right
         )
-    left = {**right, "ha": "left"}
     axes.text(min(trade.sizes) / 1.2, half * 0.9, "the test set's own interval", va="top", **left)
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Inches; a map of few layers is as high as its colour bar's label is long.
 LAYER_HEIGHT = 0.13
+LEAST_HEIGHT = 1.1
 
 
 def draw_trial(result: TrialResult, theme: Theme) -> Drawing | None:
@@ -39,7 +41,7 @@ def draw_trial(result: TrialResult, theme: Theme) -> Drawing | None:
 
 def _last_steps(autopsy: Mapping[str, Any], theme: Theme) -> Figure:
     layers = autopsy.get("layers", [])
-    ratios = [1.0, 1.0, LAYER_HEIGHT * len(layers)] if layers else [1.0, 1.0]
+    ratios = [1.0, 1.0, max(LEAST_HEIGHT, LAYER_HEIGHT * len(layers))] if layers else [1.0, 1.0]
     figure, axes = new_figure(0.5 + sum(ratios), theme, nrows=len(ratios), sharex=True, height_ratios=ratios)
     steps = autopsy["steps"]
     _line(axes[0], steps, [number(value) for value in autopsy["loss"]], "loss", theme)
@@ -66,9 +68,6 @@ def _line(axes: Axes, steps: Sequence[int], values: Sequence[float | None], name
     finite = [(step, v) for step, v in zip(steps, values, strict=True) if v is not None and math.isfinite(v)]
     broken = [step for step in steps if step not in {step for step, _ in finite}]
     known = [value for _, value in finite]
-    if spans_decades(known):
-        axes.set_yscale("log")
-        plain_ticks(axes.yaxis)
     axes.plot([s for s, _ in finite], known, color=theme.arms[0], marker="o", markersize=2.2, linewidth=1)
     axes.plot(
         broken,
@@ -79,6 +78,9 @@ def _line(axes: Axes, steps: Sequence[int], values: Sequence[float | None], name
         linestyle="",
         transform=axes.get_xaxis_transform(),
     )
+    if spans_decades(known):
+        axes.set_yscale("log")
+        plain_ticks(axes.yaxis)
     axes.set_ylabel(name)
     axes.set_xlim(min(steps) - 0.5, max(steps) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
@@ -111,7 +113,7 @@ def _maxima(figure: Figure, axes: Axes, autopsy: Mapping[str, Any], theme: Theme
     dress(axes, theme, grid="")
     axes.tick_params(labelsize=5.5)
     bar = figure.colorbar(image, ax=axes, extend="max", pad=0.02, fraction=0.05)
-    bar.set_label("max|activation| over its first, powers of ten", color=theme.ink, fontsize=6)
+    bar.set_label("max|activation| over its\nfirst, powers of ten", color=theme.ink, fontsize=6)
     bar.ax.tick_params(colors=theme.ink, labelsize=6, width=0.6, length=2)
 
 

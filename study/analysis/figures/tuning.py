@@ -23,8 +23,7 @@ from study.analysis.figures.drawing import (
 from study.analysis.outcomes import Results, ended, finite
 from study.analysis.ranking import Ranking
 from study.analysis.selection import best_trial
-from study.analysis.wording import counted, metric_name, metric_with_unit
-from study.errors import one_line
+from study.analysis.wording import counted, key_name, metric_name, metric_with_unit
 from study.space import Float, Int
 from study.spec import StudySpec
 from study.trial import STATUSES, Status, TrialResult
@@ -63,15 +62,17 @@ def draw_tuning(spec: StudySpec, results: Results, found: Ranking, theme: Theme)
         best = best_trial(spec, results, name)
         handles.append(_dots(axes, name, points[name], best, arm_style(spec, name, theme)))
     _scale(axes, log, [point.y for name in shown for point in points[name] if point.y is not None])
-    axes.set_ylabel(metric_with_unit(spec.objective.metric))
+    axes.set_ylabel(metric_with_unit(spec.objective.metric, spec))
     dress(axes, theme)
     if below:
         handles += _strip(grid[1, 0], {name: points[name] for name in below}, theme)
-    grid[-1, 0].set_xlabel(plain(key))
+    if log:
+        plain_ticks(grid[-1, 0].xaxis)
+    grid[-1, 0].set_xlabel(plain(key_name(key)))
     legend_below(figure, theme, handles)
     total = counted(sum(len(points[name]) for name in shown), "trial")
     caption = (
-        f"Final {metric_name(spec.objective.metric)} against {one_line(key)}, {total} (n = 1 each). "
+        f"Final {metric_name(spec.objective.metric)} against {key_name(key)}, {total} (n = 1 each). "
         "Ringed: each arm's best."
     )
     if below:
@@ -119,7 +120,6 @@ def _dots(
 def _scale(axes: Axes, log: bool, numbers: Sequence[float]) -> None:
     if log:
         axes.set_xscale("log")
-        plain_ticks(axes.xaxis)
     if spans_decades(numbers):
         axes.set_yscale("log")
         plain_ticks(axes.yaxis)
