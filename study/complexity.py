@@ -50,6 +50,7 @@ def measure(
     stable_rank_sum            sum of (Frobenius / s_i)^2, of the operators
     margin_10, margin_50       percentiles of logit[label] - largest other logit
     sharpness                  the largest eigenvalue of the loss's Hessian, on the first FEW_EXAMPLES
+                               (large at sharp minima: Keskar et al. 2017, 1609.04836)
     flat_sigma                 the largest sd of Gaussian noise on the weights under which the mean loss
                                on them rises by less than RISE nats; None where any in SIGMAS does not
 

@@ -25,6 +25,7 @@ class PairRow:
     second_interval: str
     p: str
     p_holm: str
+    p_bh: str
     p_sign_flips: str
     wins: str
     beliefs: str
@@ -97,6 +98,7 @@ def _pair_row(row: dict[str, Any], interval: Interval, digits: int) -> PairRow:
         second_interval=other if row["other_low"] is not None else number(None),
         p=p_value(row["p"]),
         p_holm=p_value(row["p_holm"]),
+        p_bh=p_value(row["p_bh"]),
         p_sign_flips=p_value(row["p_sign_flips"]),
         wins=chance_text(wins),
         beliefs=" / ".join(known) or number(None),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from study.analysis import frames
 from study.analysis.equivalence import rope_for
 from study.analysis.findings import Findings
+from study.analysis.intervals import false_discovery
 from study.analysis.pairs import pair_table
 from study.analysis.tables import csv_cell
 from study.analysis.tuning_curves import curve_table, tuning_curves
@@ -66,7 +67,8 @@ def claims_table(findings: Findings) -> pd.DataFrame:
 
 
 def links_table(findings: Findings) -> pd.DataFrame:
-    """One row a link of a claimed order; ``claim`` is the claim's place in the study file, from 0."""
+    """One row a link of a claimed order; ``claim`` is the claim's place in the study file, from 0.
+    ``p_bh`` is p after Benjamini and Hochberg's correction over the links of all claims."""
     import pandas as pd
 
     rows = [
@@ -74,7 +76,8 @@ def links_table(findings: Findings) -> pd.DataFrame:
         for place, claim in enumerate(findings.claims)
         for link in claim.links
     ]
-    return pd.json_normalize(rows, sep=" ")
+    corrected = false_discovery([row["p"] for row in rows])
+    return pd.json_normalize([{**row, "p_bh": p} for row, p in zip(rows, corrected, strict=True)], sep=" ")
 
 
 def tuning_table(findings: Findings) -> pd.DataFrame:

@@ -142,6 +142,17 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     return tuple(adjusted)
 
 
+def false_discovery(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Adjusted p-values that hold down the share of false ones among all that are called significant
+    (Benjamini & Hochberg 1995, JRSS B 57:289), by scipy, in the order given. None as in ``holm``."""
+    from scipy import stats
+
+    if not p_values:
+        return ()
+    adjusted = stats.false_discovery_control([1.0 if p is None else p for p in p_values], method="bh")
+    return tuple(None if p is None else float(q) for p, q in zip(p_values, adjusted, strict=True))
+
+
 def wilson(count: float, n: int) -> tuple[float, float]:
     """The 95 % score interval of a proportion, ``count`` of ``n`` > 0 (Wilson 1927, JASA 22:209). The
     count may have a half: a tie that counts for either side."""

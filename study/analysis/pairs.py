@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from study.analysis.equivalence import signed_rank
-from study.analysis.intervals import LEVEL, holm, paired_test, rounding
+from study.analysis.intervals import LEVEL, false_discovery, holm, paired_test, rounding
 from study.analysis.outcomes import Direction, Replicate, values
 from study.analysis.resampling import beside, leading, sign_flips, wins
 
@@ -32,8 +32,9 @@ def scores(found: Mapping[str, Sequence[Replicate]]) -> pd.DataFrame:
 def pair_tests(table: pd.DataFrame, better: Direction) -> pd.DataFrame:
     """The paired t test of each two columns of ``scores``: ``first``, ``second``, ``n`` pairs,
     ``difference`` (above 0 where the first is better, whichever way the metric points), ``p`` (two-sided)
-    and ``p_holm``, Holm's correction over all of them. Every number is that of intervals.paired_test, for
-    all pairs at once: a thousand arms have half a million. NaN where there are fewer than two pairs.
+    with ``p_holm`` and ``p_bh``, corrected over all of them (intervals.holm, intervals.false_discovery).
+    Every number is that of intervals.paired_test, for all pairs at once: a thousand arms have half a million.
+    NaN where there are fewer than two pairs.
     """
     import numpy as np
     import pandas as pd
@@ -48,7 +49,7 @@ def pair_tests(table: pd.DataFrame, better: Direction) -> pd.DataFrame:
     n, difference, p = (
         np.concatenate([part[column] for part in parts]) if parts else np.array([]) for column in range(3)
     )
-    corrected = holm([None if np.isnan(each) else float(each) for each in p])
+    known = [None if np.isnan(each) else float(each) for each in p]
     return pd.DataFrame(
         {
             "first": [names[at] for at in firsts],
@@ -56,7 +57,8 @@ def pair_tests(table: pd.DataFrame, better: Direction) -> pd.DataFrame:
             "n": n.astype(int),
             "difference": difference,
             "p": p,
-            "p_holm": np.array(corrected, dtype=float),
+            "p_holm": np.array(holm(known), dtype=float),
+            "p_bh": np.array(false_discovery(known), dtype=float),
         }
     )
 

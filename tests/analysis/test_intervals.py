@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from study.analysis.intervals import Interval, holm, mean_interval, paired_test
+from study.analysis.intervals import Interval, false_discovery, holm, mean_interval, paired_test
 
 # Student (1908), Biometrika 6:1-25: hours of sleep gained with each of two drugs, 10 patients. R's
 # t.test(extra ~ group, data = sleep, paired = TRUE) prints t = -4.0621, df = 9, p = 0.002833 and the
@@ -107,6 +107,27 @@ def test_the_interval_and_the_p_agree() -> None:
 def test_holms_correction_is_the_published_one() -> None:
     """R: p.adjust(c(.01, .04, .03, .005), "holm") is 0.03 0.06 0.06 0.02."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+
+
+def test_benjamini_and_hochbergs_correction_is_the_published_one() -> None:
+    """R: p.adjust(c(.01, .04, .03, .005), "BH") is 0.02 0.04 0.04 0.02."""
+    assert false_discovery([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.02, 0.04, 0.04, 0.02))
+
+
+def test_their_rule_rejects_four_of_their_fifteen() -> None:
+    """Benjamini and Hochberg 1995, section 4.1: at 5 % the four smallest, where Bonferroni's has three."""
+    p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
+    p += [0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000]
+    found = false_discovery(p)
+    assert sum(each is not None and each < 0.05 for each in found) == 4
+    assert sum(each * len(p) < 0.05 for each in p) == 3
+
+
+def test_benjamini_and_hochbergs_correction_counts_the_tests_that_could_not_be_made() -> None:
+    first, missing = false_discovery([0.02, None])
+    assert first == pytest.approx(0.04)
+    assert missing is None
+    assert false_discovery([]) == ()
 
 
 def test_holms_correction_counts_the_tests_that_could_not_be_made() -> None:

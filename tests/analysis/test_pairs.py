@@ -8,7 +8,7 @@ import random
 import pandas as pd
 import pytest
 
-from study.analysis.intervals import holm, paired_test
+from study.analysis.intervals import false_discovery, holm, paired_test
 from study.analysis.outcomes import Replicate
 from study.analysis.pairs import joined_ranks, pair_table, pair_tests, scores
 
@@ -42,6 +42,7 @@ def test_all_pairs_at_once_are_what_each_is_alone(seed: int, better: str) -> Non
     assert found["difference"].tolist() == pytest.approx([test.interval.mean for test in alone])
     assert found["p"].tolist() == pytest.approx([test.p for test in alone])
     assert found["p_holm"].tolist() == pytest.approx(list(holm([test.p for test in alone])))
+    assert found["p_bh"].tolist() == pytest.approx(list(false_discovery([test.p for test in alone])))
 
 
 def test_equal_differences_are_judged_by_their_signs() -> None:
