@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from study.choosing import restricted, selection_rank
 from study.components.datasets import LoadedData
 from study.components.datasets.splits import default_validation_size
 from study.components.routine import Routine
+from study.devices import pick_device, reproducible
 from study.errors import StudyError
 from study.space import Scalar
 from study.spec import Arm, StudySpec
@@ -16,46 +22,85 @@ from study.trial import Row, TrialConfig
 # Enough steps to be past the first slow ones, few enough to take a second or two an arm.
 WARM_UP_STEPS = 8
 WARM_UP_EVALUATIONS = 512
+# A step takes as long at any learning rate; at this one nothing moves, so nothing diverges.
+STANDSTILL: Mapping[str, Scalar] = {"optimizer.lr": 1e-12}
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What an arm was measured at, in examples a second on one slot, and a trial's time from it."""
+    """What an arm was measured at, in examples a second on one slot, and a trial's time from it.
+
+    ``diverged``: the verdict on a warm-up that did in the middle of the arm's ranges, after which it was made
+    again at a standstill; empty where it did not.
+    """
 
     arm: str
     training: float
     evaluation: float
     trial_s: float
+    diverged: str = ""
 
 
 def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) -> Speed:
     """Train a few steps of ``config`` and evaluate a little, then scale to the whole trial.
 
     The estimate assumes that the trial neither diverges nor is stopped early. Raises StudyError where it
-    diverges within the warm-up.
+    diverges within the warm-up at any learning rate.
     """
     values = dict(config.hyperparameters)
     routine = Routine(**by_component(values)["training"])
     images = len(data.train_inputs)
-    validation = int(values.get("dataset.validation_size") or default_validation_size(images))
+    validation = validation_size(values, data)
     size = int(values.get("dataset.train_size") or images - validation)
     few = size if routine.batch_size == "full" else min(size, WARM_UP_STEPS * routine.batch_size)
     evaluated = min(WARM_UP_EVALUATIONS, images - few, few)
     short: dict[str, Scalar] = {"dataset.train_size": few, "dataset.validation_size": evaluated}
     short |= {"training.epochs": 2, "training.evaluation_size": evaluated, "dataset.selection": "random"}
-    result = train(
-        replace(config, hyperparameters={**values, **short}), data, threads=spec.resources.cpus_per_trial
-    )
-    if len(result.curve) < 2:
-        raise StudyError(
-            f"{spec.name}: the warm-up of arm {arm.name} diverged ({result.verdict.reason}), so there is no "
-            "telling how long its trials take; its range of optimizer.lr may lie too high"
-        )
-    training = _number(result.curve[1], "images_per_second")
-    spent = _number(result.curve[1], "seconds") - _number(result.curve[0], "seconds") - few / training
+    curve, diverged = _warm_up(spec, config, {**values, **short}, data)
+    if diverged:
+        curve, reason = _warm_up(spec, config, {**values, **short, **STANDSTILL}, data)
+        if reason:
+            raise StudyError(
+                f"{spec.name}: the warm-up of arm {arm.name} ended at a standstill too ({reason}), so there is "
+                "no telling how long its trials take"
+            )
+    training = _number(curve[1], "images_per_second")
+    spent = _number(curve[1], "seconds") - _number(curve[0], "seconds") - few / training
     evaluation = 2 * evaluated / max(spent, 1e-6)
     each_epoch = size / training + (validation + min(routine.evaluation_size, size)) / evaluation
-    return Speed(arm.name, training, evaluation, routine.epochs * each_epoch)
+    return Speed(arm.name, training, evaluation, routine.epochs * each_epoch, diverged)
+
+
+def _warm_up(
+    spec: StudySpec, config: TrialConfig, values: Mapping[str, Scalar], data: LoadedData
+) -> tuple[tuple[Row, ...], str]:
+    """The curve of two short epochs, and the verdict where it is shorter, else nothing."""
+    short = replace(config, hyperparameters=dict(values))
+    result = train(short, data, threads=spec.resources.cpus_per_trial)
+    return result.curve, "" if len(result.curve) == 2 else str(result.verdict)
+
+
+def validation_size(values: Mapping[str, Scalar], data: LoadedData) -> int:
+    return int(values.get("dataset.validation_size") or default_validation_size(len(data.train_inputs)))
+
+
+def selecting_seconds(spec: StudySpec, configs: Iterable[TrialConfig], data: LoadedData) -> float:
+    """How long the study takes to select images, each way timed once: for each split anew, that of tuning and
+    each replicate's, and once for all arms (study.choosing)."""
+    ways = {str(each.hyperparameters.get("dataset.selection", "random")): each for each in configs}
+    splits = 1 + spec.search.replicates
+    return splits * sum(_selecting(spec, each, data) for way, each in ways.items() if way != "random")
+
+
+def _selecting(spec: StudySpec, config: TrialConfig, data: LoadedData) -> float:
+    data = restricted(data, config.hyperparameters)
+    rank = selection_rank(config, data, None)
+    assert rank is not None, "it selects"
+    left = np.arange(len(data.train_inputs) - validation_size(config.hyperparameters, data))
+    with reproducible(pick_device("cpu"), 0, spec.resources.cpus_per_trial):
+        began = time.perf_counter()
+        rank(left)
+        return time.perf_counter() - began
 
 
 def _number(row: Row, key: str) -> float:
@@ -64,7 +109,9 @@ def _number(row: Row, key: str) -> float:
     return float(value)
 
 
-def study_seconds(spec: StudySpec, speeds: list[Speed], test_examples: int, concurrent: int) -> float:
+def study_seconds(
+    spec: StudySpec, speeds: list[Speed], test_examples: int, concurrent: int, selecting_s: float = 0.0
+) -> float:
     """Wall time of the whole study on ``concurrent`` slots, starting and stopping left out."""
     search = spec.search
     total = sum(
@@ -72,4 +119,4 @@ def study_seconds(spec: StudySpec, speeds: list[Speed], test_examples: int, conc
         + search.replicates * test_examples / speed.evaluation
         for speed in speeds
     )
-    return total / concurrent
+    return (total + selecting_s) / concurrent

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 
 from study.components.datasets import LoadedData, load_dataset
-from study.errors import StudyError
-from study.planning import Speed, measure, study_seconds
+from study.planning import Speed, measure, selecting_seconds, study_seconds
 from study.typical import example
 from tests.good_study import LR, WIDER_LR, spec_of, spec_with
 
@@ -28,11 +30,27 @@ def test_a_warm_up_measures_training_evaluation_and_a_whole_trial(digits: Loaded
     assert speed.trial_s == pytest.approx(expected)
 
 
-def test_a_warm_up_that_diverges_is_the_user_s_to_know(digits: LoadedData) -> None:
+def test_a_warm_up_that_diverges_is_made_again_at_a_standstill(digits: LoadedData) -> None:
     spec = spec_with((LR, "optimizer.lr = [1e30]"), (WIDER_LR, ""))
     arm = spec.arms()[1]
-    with pytest.raises(StudyError, match=r"mine: the warm-up of arm relu diverged .*optimizer\.lr"):
-        measure(spec, arm, example(spec, arm, 0), digits)
+    speed = measure(spec, arm, example(spec, arm, 0), digits)
+    assert speed.diverged == "diverged(nonfinite_loss)"
+    assert speed.trial_s > 0
+
+
+def test_selecting_images_is_timed_once_a_way_and_counted_once_a_split(digits: LoadedData) -> None:
+    spec = spec_of()
+    ways = ("random", "similar", "similar", "diverse")
+    config = example(spec, spec.arms()[0], 0)
+    configs = [
+        replace(config, hyperparameters={**config.hyperparameters, "dataset.selection": way}) for way in ways
+    ]
+    began = time.perf_counter()
+    found = selecting_seconds(spec, configs, digits)
+    took = time.perf_counter() - began
+    # 3 replicates and the tuning: four splits.
+    assert 0 < found <= 4 * took
+    assert selecting_seconds(spec, configs[:1], digits) == 0
 
 
 def test_a_study_takes_its_trials_times_their_time_over_the_slots() -> None:
@@ -41,3 +59,4 @@ def test_a_study_takes_its_trials_times_their_time_over_the_slots() -> None:
     expected = 7 * (10 + 20) + 3 * (360 / 2000 + 360 / 1000)
     assert study_seconds(spec_of(), speeds, 360, 1) == pytest.approx(expected)
     assert study_seconds(spec_of(), speeds, 360, 2) == pytest.approx(expected / 2)
+    assert study_seconds(spec_of(), speeds, 360, 2, selecting_s=6.0) == pytest.approx(expected / 2 + 3)

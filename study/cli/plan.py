@@ -102,22 +102,29 @@ def _gradients(spec: StudySpec, arm: Arm) -> int:
 
 
 def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[str, Any]:
-    from study.planning import measure, study_seconds
+    from study.planning import measure, selecting_seconds, study_seconds
     from study.running import load_data
 
     try:
         data = load_data(spec, data_dir)
-        speeds = [measure(spec, arm, example(spec, arm, 0), data) for arm in spec.arms()]
+        examples = [example(spec, arm, 0) for arm in spec.arms()]
+        speeds = [measure(spec, arm, each, data) for arm, each in zip(spec.arms(), examples, strict=True)]
+        selecting_s = selecting_seconds(spec, examples, data)
     except StudyError as error:
-        # The rest of the plan stands without data, and without a trial that diverges.
+        # The rest of the plan stands without data, and without a trial that always diverges.
         return {"measured": False, "why": one_line(str(error))}
     return {
         "measured": True,
         "arms": {
-            s.arm: {"training_images_per_second": round(s.training), "trial_s": round(s.trial_s, 1)}
+            s.arm: {
+                "training_images_per_second": round(s.training),
+                "trial_s": round(s.trial_s, 1),
+                "diverged": s.diverged or None,
+            }
             for s in speeds
         },
-        "study_s": round(study_seconds(spec, speeds, len(data.test_inputs), concurrent)),
+        "selecting_images_s": round(selecting_s, 1),
+        "study_s": round(study_seconds(spec, speeds, len(data.test_inputs), concurrent, selecting_s)),
     }
 
 
@@ -146,9 +153,14 @@ def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> No
         speed = f"{measured['trial_s']:g} s and " if measured else ""
         gradients = f"{speed}{arm['gradient_evaluations']:,} gradients a trial"
         click.echo(f"  {arm['arm']}: {gradients}, tunes {'; '.join(arm['tuned']) or 'nothing'}")
+        if measured and measured["diverged"]:
+            why = f"a warm-up with all in the middle of its range ended {measured['diverged']}"
+            click.echo(f"    {why}: optimizer.lr may lie too high")
     for line in foresight_lines(foreseen):
         click.echo(one_line(line))
     if time and time["measured"]:
+        if time["selecting_images_s"]:
+            click.echo(f"selecting images takes {duration(time['selecting_images_s'])} of one slot in all")
         click.echo(f"about {duration(time['study_s'])} in all, measured on one slot of this machine just now")
     elif time:
         click.echo(f"no estimate of time: {time['why']}")
