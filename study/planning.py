@@ -61,8 +61,8 @@ def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) ->
         curve, reason = _warm_up(spec, config, {**values, **short, **STANDSTILL}, data)
         if reason:
             raise StudyError(
-                f"{spec.name}: the warm-up of arm {arm.name} ended at a standstill too ({reason}), so there is "
-                "no telling how long its trials take"
+                f"{spec.name}: the warm-up of arm {arm.name} ended at a standstill too ({reason}), so there "
+                "is no telling how long its trials take"
             )
     training = _number(curve[1], "images_per_second")
     spent = _number(curve[1], "seconds") - _number(curve[0], "seconds") - few / training

@@ -104,10 +104,11 @@ def score(found: pd.DataFrame, measure: str, draws: NDArray[np.int64]) -> Score:
 
 
 def random_label_capacity(trials: pd.DataFrame, classes: int) -> tuple[Capacity, ...]:
-    """What each width memorises, from trials (frames.trials) whose labels are all random
-    (dataset.label_noise = 1): columns model.width, dataset.train_size, train_eval_accuracy."""
-    random = trials[(trials["dataset.label_noise"] == 1.0) & (trials["status"] == "ok")]
+    """What each width memorises, from trials (frames.trials) whose labels are all random: wrong in a share
+    (dataset.label_noise) of 1 - 1 / classes. Columns model.width, dataset.train_size, train_eval_accuracy."""
     chance = 1 / classes
+    share = trials["dataset.label_noise"]
+    random = trials[np.isclose(share, 1 - chance, atol=1e-3) & (trials["status"] == "ok")]
     capacities = []
     for width in np.unique(random["model.width"]).tolist():
         mine = random[random["model.width"] == width]

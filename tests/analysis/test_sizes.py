@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -15,6 +16,7 @@ from study.analysis.generalization import MEASURES, measured, random_label_capac
 from study.analysis.learning_curves import resamples
 from study.analysis.sizes import grid, groups, means, networks, ridge, table
 from study.analysis.tradeoff import TARGET_GAP, tradeoff
+from study.components.datasets.noise import mislabelled
 from study.trial import TrialResult, Verdict
 from tests.analysis.planted import SIZES, WIDTHS, planted_spec, simulated, size_results, size_spec
 
@@ -166,11 +168,12 @@ def test_all_measures_are_scored_where_all_were_measured() -> None:
 
 def test_a_width_memorises_the_largest_set_that_it_fits() -> None:
     rows = [
-        (1.0, "ok", size, width, accuracy)
+        (0.9, "ok", size, width, accuracy)
         for width, fitted in ((0.1, (1.0, 0.55, 0.1)), (0.2, (1.0, 0.995, 0.3)))
         for size, accuracy in zip((100, 200, 400), fitted, strict=True)
     ]
     rows.append((0.0, "ok", 400, 0.2, 1.0))  # true labels
+    rows.append((0.9, "diverged", 400, 0.2, 1.0))
     names = ["dataset.label_noise", "status", "dataset.train_size", "model.width", "train_eval_accuracy"]
     narrow, wide = random_label_capacity(pd.DataFrame(rows, columns=names), classes=10)
     assert (narrow.memorised, wide.memorised) == (100, 200)
@@ -178,10 +181,17 @@ def test_a_width_memorises_the_largest_set_that_it_fits() -> None:
 
 
 def test_for_two_classes_the_advantage_is_the_rademacher_estimate() -> None:
-    rows = [(1.0, "ok", 100, 0.1, 0.8)]
+    rows = [(0.5, "ok", 100, 0.1, 0.8)]
     names = ["dataset.label_noise", "status", "dataset.train_size", "model.width", "train_eval_accuracy"]
     (found,) = random_label_capacity(pd.DataFrame(rows, columns=names), classes=2)
     assert found.advantage[100] == pytest.approx(1 - 2 * 0.2)
+
+
+def test_labels_of_which_nine_tenths_are_wrong_are_random_ones() -> None:
+    labels = np.repeat(np.arange(10), 5000)
+    drawn = mislabelled(labels, 10, 0.9, seed=0)
+    table = np.histogram2d(labels, drawn, bins=10)[0]
+    assert stats.chi2_contingency(table).pvalue > 0.01
 
 
 def test_trials_show_what_was_measured_of_them() -> None:
