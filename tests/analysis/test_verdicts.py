@@ -213,8 +213,8 @@ def test_a_claim_of_which_one_arm_ran_has_no_tau() -> None:
     assert (found.verdict, found.tau, found.links) == ("undecided", None, ())
 
 
-def test_an_arm_that_could_not_be_tuned_is_not_waited_for() -> None:
-    bad = [trial("silu", "tune", 0, status="diverged", kind="nonfinite_loss")]
+def test_an_arm_of_which_every_tuning_trial_failed_is_not_waited_for() -> None:
+    bad = [trial("silu", "tune", 0, status="failed", kind="crash")]
     found = verdict(claim("relu", "elu", "silu"), {**THREE, **by_id(bad)}, "relu", "elu", "silu")
     assert found.reason == "No mean test accuracy for silu"
 
