@@ -9,7 +9,7 @@ OUT ?= runs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-faults bench-cliff bench-detectors bench-monitor calibration notebooks lint format clean
+.PHONY: help install demo test test-slow test-faults bench bench-quick bench-cliff bench-detectors bench-monitor calibration notebooks lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ test: lint  ## lint, types and the test suite
 
 test-slow: install  ## the tests that take minutes each
 	$(PYTEST) -m slow
+
+bench: install  ## how fast studies run, beside what users would pick instead (an hour; CIFAR-10)
+	$(BIN)/python -m tests.benchmarks.speed --out $(OUT)/speed
+
+bench-quick: install  ## the same rows, smaller (minutes)
+	$(BIN)/python -m tests.benchmarks.speed --quick --out $(OUT)/speed
 
 bench-cliff: install  ## what samplers waste beyond a cliff, by what they are told of diverged trials
 	$(BIN)/python -m tests.benchmarks.cliff

@@ -263,7 +263,8 @@ class JournalWriter:
 
     def result(self, trial: str, attempt: int, result: TrialResult) -> None:
         """The curve stands in the epochs' lines, the config in the asked line."""
-        data = {key: value for key, value in asdict(result).items() if key not in ("config", "curve")}
+        data = asdict(result.with_curve(()))
+        del data["config"], data["curve"]
         self.append("result", trial=trial, attempt=attempt, result=data)
         self._drop_checkpoints(trial, result)
 

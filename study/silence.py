@@ -31,6 +31,7 @@ class Silence:
         self._heard: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._longest: dict[str, float] = {}
+        self._longest_of_all = 0.0
 
     def began(self, trial: str) -> None:
         """An attempt at the trial has begun."""
@@ -48,6 +49,7 @@ class Silence:
         epoch_s = seconds - self._seconds.get(trial, 0.0)
         self._seconds[trial] = seconds
         self._longest[trial] = max(self._longest.get(trial, 0.0), epoch_s)
+        self._longest_of_all = max(self._longest_of_all, epoch_s)
 
     def ended(self, trial: str) -> None:
         self._heard.pop(trial, None)
@@ -64,7 +66,7 @@ class Silence:
 
     def allowed_s(self, trial: str) -> float:
         """How long a trial may be silent: by its own epochs or, before the first, by all others'."""
-        longest = self._longest.get(trial) or max(self._longest.values(), default=0.0)
+        longest = self._longest.get(trial) or self._longest_of_all
         if not longest:
             return self.least_s * FIRST_PATIENCE
         return max(self.least_s, longest * EPOCHS_OF_SILENCE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import rich_click as click
 from click.exceptions import Abort, Exit
@@ -45,7 +47,10 @@ COMMANDS = {
 
 
 class Commands(click.RichGroup):
-    """The subcommands, imported when they are needed: `study --help` loads nothing heavy."""
+    """The subcommands, imported when they are needed; their list needs no more than what their docstrings
+    begin with, which is read without importing them."""
+
+    _listing = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -53,10 +58,26 @@ class Commands(click.RichGroup):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             raise click.UsageError(f"there is no command {shorten(name)}; {nearest(name, COMMANDS)}", ctx)
-        module = importlib.import_module(f"study.cli.{COMMANDS[name]}")
+        module = COMMANDS[name]
         attribute = f"{name}_command" if name in ("list", "run") else name.replace("-", "_")
-        command: click.Command = getattr(module, attribute)
+        if self._listing:
+            return click.RichCommand(name=name, help=docstring(module, attribute))
+        command: click.Command = getattr(importlib.import_module(f"study.cli.{module}"), attribute)
         return command
+
+    def format_help(self, ctx: click.RichContext, formatter: click.RichHelpFormatter) -> None:  # type: ignore[override]
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+
+def docstring(module: str, function: str) -> str:
+    """The docstring of a command in one of the modules beside this one, from its source."""
+    tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return ast.get_docstring(found) or ""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

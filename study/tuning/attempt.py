@@ -22,6 +22,9 @@ from study.trial import Row, TrialConfig, TrialResult, Verdict
 if TYPE_CHECKING:
     from study.components.datasets import LoadedData
 
+Training = Callable[..., TrialResult]
+"""Called as study.training.train is. One that does no work lets the way there and back be timed."""
+
 
 class TrialSource(Protocol):
     """Who decides which trials run, and who is told what came of them. Knows nothing of Ray."""
@@ -69,16 +72,18 @@ def attempt(
     *,
     send: Callable[[Mapping[str, Any]], None],
     place: Mapping[str, Any] | None = None,
+    train: Training | None = None,
 ) -> None:
     """Train one trial, from its last checkpoint on, and send a row an epoch, then the result.
 
     Every message carries the attempt's own token, so that the driver can tell a second attempt (after
     a worker's death) from a late message of the first. Exceptions become results. A node that does not
-    see the folder of the checkpoints goes on without. ``place`` says where this process is found.
+    see the folder of the checkpoints goes on without. ``place`` says where this process is found; ``train``
+    stands in for study.training.train.
     """
     from study.checkpoint import Checkpoints
     from study.devices import pick_device
-    from study.training import train
+    from study.training import train as really
 
     token = uuid.uuid4().hex
     kept = Checkpoints(
@@ -97,7 +102,9 @@ def attempt(
 
     say(rows=list(kept.load()), started=dict(place or {}))
     try:
-        result = train(trial, data, report=report, threads=threads, checkpoints=kept, shared=keeping.folder)
+        result = (train or really)(
+            trial, data, report=report, threads=threads, checkpoints=kept, shared=keeping.folder
+        )
     except MemoryError as error:
         result = failure(trial, "oom", error)
     except Exception as error:  # noqa: BLE001 -- whatever the trial raised is its result

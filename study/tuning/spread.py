@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 
 from study.errors import one_line
 from study.trial import TrialConfig, TrialResult, Verdict
-from study.tuning.attempt import Keeping, TrialSource, deliver
+from study.tuning.attempt import Keeping, Training, TrialSource, deliver
 from study.tuning.hanging import put_down
 from study.tuning.session import Slots
 from study.tuning.trainable import run_trial
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 WORKER_DEATHS = 2
 
 
-def spread(source: TrialSource, data: LoadedData, slots: Slots, keeping: Keeping) -> None:
+def spread(
+    source: TrialSource, data: LoadedData, slots: Slots, keeping: Keeping, train: Training | None = None
+) -> None:
     """Run the source's trials until it is exhausted or stopping. The data set goes to the object
-    store once; workers on a node map the same memory."""
+    store once; workers on a node map the same memory. ``train`` stands in for study.training.train."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_resources(
-        tune.with_parameters(run_trial, data=data, threads=slots.cpus, keeping=keeping),
+        tune.with_parameters(run_trial, data=data, threads=slots.cpus, keeping=keeping, train=train),
         {"cpu": slots.cpus, "gpu": slots.gpus},
     )
     with tempfile.TemporaryDirectory(prefix="study-ray-") as scratch:

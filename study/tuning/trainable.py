@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,16 +15,22 @@ import ray
 from ray import tune
 
 from study.trial import TrialConfig
-from study.tuning.attempt import Keeping, attempt
+from study.tuning.attempt import Keeping, Training, attempt
 
 if TYPE_CHECKING:
     from study.components.datasets import LoadedData
 
 
-def run_trial(config: dict[str, Any], data: LoadedData, threads: int, keeping: Keeping) -> None:
+def run_trial(
+    config: dict[str, Any], data: LoadedData, threads: int, keeping: Keeping, train: Training | None
+) -> None:
     """Make one attempt at a trial. Ray tries again only after what killed the process."""
     trial = TrialConfig.from_json(json.loads(config["trial"]))
-    attempt(trial, data, threads, keeping, send=lambda message: tune.report(dict(message)), place=place())
+
+    def send(message: Mapping[str, Any]) -> None:
+        tune.report(dict(message))
+
+    attempt(trial, data, threads, keeping, send=send, place=place(), train=train)
 
 
 def place() -> dict[str, Any]:

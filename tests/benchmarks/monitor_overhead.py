@@ -84,12 +84,12 @@ def noise(case: Case) -> LoadedData:
     return LoadedData("noise", names, images, labels, images, labels, third, third, "", False, "made here")
 
 
-def trial_of(case: Case, device: torch.device) -> Trial:
+def trial_of(case: Case, device: torch.device, *, batch_norm: bool = True) -> Trial:
     hyperparameters: dict[str, Scalar] = {
         "dataset.validation_size": 10,
         "model.name": "all_cnn_c",
         "model.width": case.width,
-        "model.batch_norm": True,
+        "model.batch_norm": batch_norm,
         "activation.name": "relu",
         "optimizer.name": "sgd",
         "optimizer.lr": 1e-3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rich_click as click
 
 import study as package
-from study.cli import COMMANDS
+from study.cli import COMMANDS, cli, docstring
 from tests.cli.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +49,26 @@ def helps() -> dict[str, Any]:
     )
     said: dict[str, Any] = json.loads(done.stdout)
     return said
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    code = """
+import sys
+from study.cli import run
+run(["--help"])
+print(*(name for name in sys.modules if name.startswith("study.cli.")), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "Usage: study" in done.stdout
+    assert done.stderr.split() == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_a_commands_own_help_says(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    function = getattr(command.callback, "__name__", "")
+    assert docstring(COMMANDS[name], function) == inspect.cleandoc(command.help or "")
 
 
 @pytest.mark.parametrize("words", ["", *COMMANDS, *(f"data {name}" for name in DATA)])

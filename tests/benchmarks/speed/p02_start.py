@@ -1,0 +1,82 @@
+"""P2: a small study with start and stop, where its time goes, and how long until the first step.
+
+``on a running cluster`` needs one: it is left out where RAY_ADDRESS is not set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import pairwise
+
+from study.record import StudyRecord
+from tests.benchmarks.speed.contestants import Finished, fewer, natural, ours, rounds, timed
+from tests.benchmarks.speed.lines import Bound, Line, Spread, ratio
+from tests.benchmarks.speed.sizes import Bench
+
+HELP_ROUNDS = 5
+
+
+def measure(bench: Bench) -> list[Line]:
+    pairs = rounds(bench, bench.size.short)
+    raw, whole = ([each.seconds for each in side] for side in zip(*pairs, strict=True))
+    starts = [ours(bench, fewer(bench.size.short), natural()) for _ in range(bench.size.rounds)]
+    helps = [timed(["-m", "study", "--help"])[1] for _ in range(HELP_ROUNDS)]
+    return [
+        Line(
+            "start and stop included, beside raw loops",
+            ratio(whole, raw),
+            "x",
+            Bound("<=", 1.15),
+            "Ray's start and stop, over so short a study",
+            f"{whole[-1]:.1f} s beside {raw[-1]:.1f} s: {told(stages(pairs[-1][1]))}",
+        ),
+        first_step(starts),
+        Line("study --help", Spread.of(helps), " s", Bound("<", 0.3)),
+    ]
+
+
+def first_step(starts: list[Finished]) -> Line:
+    """From the command on. Where RAY_ADDRESS names a cluster, `study run` is told to use it."""
+    running = bool(os.environ.get("RAY_ADDRESS"))
+    waits = [first_step_at(each.record) - each.started for each in starts if each.record]
+    where = "on a running cluster" if running else "cold"
+    limit = f"Ray's own start: {told(stages(starts[-1]))}"
+    bound = Bound("<=", 2.0 if running else 8.0)
+    return Line(f"command to first step, {where}", Spread.of(waits), " s", bound, limit)
+
+
+def first_step_at(record: StudyRecord) -> float:
+    """When the first epoch's training began, in seconds since 1970; late by one small evaluation."""
+    rows = [event["row"] for event in record.events() if event["event"] == "epoch"]
+    size = float(record.spec.held["dataset.train_size"])
+    first = min(rows, key=lambda row: row["time"])
+    return float(first["time"]) - size / float(first["images_per_second"])
+
+
+def stages(finished: Finished) -> dict[str, float]:
+    """Seconds from one thing to the next, from the command to its end."""
+    record, times = finished.record, {"": finished.started}
+    assert record is not None, "only studies have stages"
+    for event in record.events():
+        stage, at = STAGES.get(event["event"]), float(event["time"])
+        if stage is not None:
+            times[stage] = times.get(stage, at) if event["event"] in ("asked", "started") else at
+    times["MLflow and Python end"] = finished.started + finished.seconds
+    ordered = sorted(times.items(), key=lambda each: each[1])
+    return {stage: after - before for (_, before), (stage, after) in pairwise(ordered)}
+
+
+def told(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.items())
+
+
+# What has been done when the event is written.
+STAGES = {
+    "session": "imports and data",
+    "asked": "Ray starts",
+    "started": "a worker starts",
+    "result": "training",
+    "finished": "Ray stops",
+    "ended": "report",
+}

@@ -1,0 +1,45 @@
+"""P7: how long a warm worker idles between the end of one trial's training and the beginning of the next's,
+with a TPE that has nearly a thousand trials to go by: the result's way to the driver, a proposal, the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from tests.benchmarks.speed.driven import Drive, NoWork, driven
+from tests.benchmarks.speed.lines import Bound, Line, Spread, quantile
+from tests.benchmarks.speed.sizes import Bench
+
+# Long enough that a proposal asked for ahead would be there.
+TRIAL_S = 0.5
+
+
+def measure(bench: Bench) -> list[Line]:
+    trials = bench.size.known + bench.size.proposed
+    run = driven(bench.folder, Drive(trials, NoWork(1, pause_s=TRIAL_S), "tpe", bench.size.known))
+    idle_ms = [1e3 * each for each in idle_s(run.seen)]
+    random = driven(bench.folder, Drive(bench.size.proposed, NoWork(1, pause_s=TRIAL_S)))
+    without_ms = quantile([1e3 * each for each in idle_s(random.seen)], 0.95)
+    what = f"TPE from {bench.size.known:,} trials on"
+    return [
+        Line(f"{what}, median", Spread.of([quantile(idle_ms, 0.5)]), " ms"),
+        Line(
+            f"{what}, p95",
+            Spread.of([quantile(idle_ms, 0.95)]),
+            " ms",
+            Bound("<=", 50),
+            f"with random proposals it is {without_ms:.0f} ms: the rest is TPE's, which the worker waits for",
+        ),
+    ]
+
+
+def idle_s(seen: Iterable[Mapping[str, Any]]) -> list[float]:
+    """Between two trials of one process."""
+    by_process: dict[int, list[tuple[float, float]]] = {}
+    for one in seen:
+        by_process.setdefault(one["process"], []).append((one["began"], one["ended"]))
+    return [
+        later[0] - earlier[1] for spans in by_process.values() for earlier, later in pairwise(sorted(spans))
+    ]

@@ -1,0 +1,58 @@
+"""P14: the driver's memory at so many trials, and the report of as large a record."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from study.record import StudyRecord
+from tests.analysis.planted import planted_record, planted_spec, simulated
+from tests.benchmarks.speed.driven import Drive, NoWork, driven, in_its_own_process
+from tests.benchmarks.speed.lines import Bound, Line, Spread
+from tests.benchmarks.speed.sizes import Bench
+
+ARMS = ("relu", "elu", "prelu", "gelu", "tanh")
+REPLICATES = 10
+
+
+def measure(bench: Bench) -> list[Line]:
+    largest = max(bench.size.orchestrated)
+    run = driven(bench.folder, Drive(largest, NoWork(epochs=1)))
+    folder = in_its_own_process(planted, Path(tempfile.mkdtemp(dir=bench.folder)), bench.size.recorded)
+    seconds, memory_mb = in_its_own_process(reported, folder)
+    what = f"report of {bench.size.recorded:,} trials"
+    return [
+        Line(
+            f"driver after {largest:,} trials over Ray",
+            Spread.of([run.memory_mb]),
+            " MB",
+            Bound("<", 500),
+            "Ray, torch and Optuna loaded; Tune keeps every trial",
+        ),
+        Line(
+            what,
+            Spread.of([seconds]),
+            " s",
+            Bound("<", 20),
+            "see the profile: python -m cProfile -m study report",
+        ),
+        Line(f"{what}, memory", Spread.of([memory_mb]), " MB"),
+    ]
+
+
+def planted(folder: Path, trials: int) -> Path:
+    """The folder of a record of ``trials`` tuning trials and some replicates, with curves of eight epochs."""
+    spec = planted_spec(*ARMS, trials=trials // len(ARMS), replicates=REPLICATES)
+    levels = {arm: 0.8 + 0.02 * number for number, arm in enumerate(ARMS)}
+    return planted_record(folder, spec, simulated(spec, levels)).folder
+
+
+def reported(folder: Path) -> tuple[float, float]:
+    """Seconds from the record to its report, and the most memory meanwhile."""
+    began = time.monotonic()
+    from study.report import write_report
+
+    write_report(StudyRecord(folder))
+    return time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
