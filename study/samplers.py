@@ -37,11 +37,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import (
-    FanovaImportanceEvaluator,
-    PedAnovaImportanceEvaluator,
-    get_param_importances,
-)
 from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
@@ -166,6 +161,13 @@ def importances(
     32:754-762) leaves out what not every trial has; PED-ANOVA (Watanabe et al. 2023, 2304.10255) asks what
     the better tenth of the trials have in common.
     """
+    # They load scikit-learn, which a study that runs has no use for.
+    from optuna.importance import (
+        FanovaImportanceEvaluator,
+        PedAnovaImportanceEvaluator,
+        get_param_importances,
+    )
+
     study = optuna.create_study(direction=spec.objective.direction, sampler=RandomSampler(seed=0))
     entries = {entry.key: _distribution(entry.distribution) for entry in arm.space.entries}
     for tuned, value in trials:

@@ -104,12 +104,12 @@ def peer(name: str, bench: Bench, load: Load, layout: Layout) -> Finished:
     return Finished(started, seconds, trained)
 
 
-def ours(bench: Bench, load: Load, layout: Layout) -> Finished:
+def ours(bench: Bench, load: Load, layout: Layout, *options: str) -> Finished:
     """`study run`, with everything that it does: record, MLflow, report."""
     folder = Path(tempfile.mkdtemp(dir=bench.folder))
     file = folder / f"{NAME}.toml"
     file.write_text(tomli_w.dumps(study_file(load, layout)))
-    words = ["-m", "study", "run", str(file), "--out", str(folder / "runs")]
+    words = ["-m", "study", "run", str(file), "--out", str(folder / "runs"), *options]
     if bench.data_dir is not None:
         words += ["--data-dir", str(bench.data_dir)]
     started, seconds = timed(words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
+import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -168,8 +168,15 @@ def _driven(folder: Path, drive: Drive) -> Driven:
     warm = min(slots.concurrent, len(marks) - 1) - 1
     (wall, cpu), timed = marks[warm], len(marks) - 1 - warm
     seen = [result.environment for result in record.results().values() if result.environment]
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return Driven(timed, end[0] - wall, end[1] - cpu, marks[0][0] - began, memory_mb, seen)
+    return Driven(timed, end[0] - wall, end[1] - cpu, marks[0][0] - began, peak_memory_mb(), seen)
+
+
+def peak_memory_mb() -> float:
+    """The most that this process ever had, where Linux tells it; elsewhere what it has now. (What getrusage
+    says begins with the memory of whoever started the process.)"""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return int(found[1]) / 2**10 if found else psutil.Process().memory_info().rss / 2**20
 
 
 def plant(journal: JournalWriter, spec: StudySpec, known: int) -> None:

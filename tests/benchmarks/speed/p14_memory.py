@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import tempfile
 import time
 from pathlib import Path
 
 from study.record import StudyRecord
 from tests.analysis.planted import planted_record, planted_spec, simulated
-from tests.benchmarks.speed.driven import Drive, NoWork, driven, in_its_own_process
+from tests.benchmarks.speed.driven import Drive, NoWork, driven, in_its_own_process, peak_memory_mb
 from tests.benchmarks.speed.lines import Bound, Line, Spread
 from tests.benchmarks.speed.sizes import Bench
 
@@ -55,4 +54,4 @@ def reported(folder: Path) -> tuple[float, float]:
     from study.report import write_report
 
     write_report(StudyRecord(folder))
-    return time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return time.monotonic() - began, peak_memory_mb()
