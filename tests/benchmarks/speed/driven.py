@@ -70,15 +70,17 @@ def a_row(config: TrialConfig, epoch: int) -> Row:
 
 @dataclass(frozen=True)
 class Driven:
-    """What it took, from the end of the first trials (the workers are warm then) until Ray had finished.
+    """What ``trials`` trials took: from the end of the first ones, when the workers are warm, to the last's.
 
-    ``seen`` are the trials' environments; ``memory_mb`` the most that the driver ever had.
+    ``start_s``: until the first had ended. ``end_s``: from the last one's end until Tune had finished.
+    ``seen`` are the trials' environments; ``memory_mb`` is the most that the driver ever had.
     """
 
     trials: int
     wall_s: float
     cpu_s: float
     start_s: float
+    end_s: float
     memory_mb: float
     seen: list[Mapping[str, Any]]
 
@@ -164,11 +166,18 @@ def _driven(folder: Path, drive: Drive) -> Driven:
             record.checkpoints.mkdir()
             keeping = Keeping(record.checkpoints, 10.0)
             spread(conductor, data, slots, keeping, drive.work)
-            end = time.monotonic(), time.process_time()
+            finished = time.monotonic()
     warm = min(slots.concurrent, len(marks) - 1) - 1
-    (wall, cpu), timed = marks[warm], len(marks) - 1 - warm
-    seen = [result.environment for result in record.results().values() if result.environment]
-    return Driven(timed, end[0] - wall, end[1] - cpu, marks[0][0] - began, peak_memory_mb(), seen)
+    (wall, cpu), (last_wall, last_cpu) = marks[warm], marks[-1]
+    return Driven(
+        trials=len(marks) - 1 - warm,
+        wall_s=last_wall - wall,
+        cpu_s=last_cpu - cpu,
+        start_s=marks[0][0] - began,
+        end_s=finished - last_wall,
+        memory_mb=peak_memory_mb(),
+        seen=[each.environment for each in record.results().values() if each.environment],
+    )
 
 
 def peak_memory_mb() -> float:
