@@ -20,7 +20,7 @@ def measure(bench: Bench) -> list[Line]:
     trials = bench.size.known + bench.size.proposed
     run = driven(bench.folder, Drive(trials, NoWork(1, pause_s=TRIAL_S), "tpe", bench.size.known))
     idle_ms = [1e3 * each for each in idle_s(run.seen)]
-    random = driven(bench.folder, Drive(bench.size.proposed, NoWork(1, pause_s=TRIAL_S)))
+    random = driven(bench.folder, Drive(min(bench.size.orchestrated), NoWork(epochs=1)))
     without_ms = quantile([1e3 * each for each in idle_s(random.seen)], 0.95)
     what = f"TPE from {bench.size.known:,} trials on"
     return [

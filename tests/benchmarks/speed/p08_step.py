@@ -26,7 +26,7 @@ from tests.benchmarks.monitor_overhead import Case, endless, trial_of, watched_s
 from tests.benchmarks.speed.lines import Bound, Line, Spread, ratio
 from tests.benchmarks.speed.sizes import Bench
 
-BATCH, WARM_UP = 128, 2
+BATCH, WARM_UP = 128, 1
 # Large enough for a core's best, small enough for its cache to hold tiles of it.
 MATRIX = 1536
 LIMIT = "oneDNN's convolutions of so few channels; batch norm, pooling and the optimizer multiply nothing"
