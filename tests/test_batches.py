@@ -61,6 +61,13 @@ def test_pixels_are_normalised_per_channel() -> None:
     assert labels.tolist() == data.train_targets.tolist()
 
 
+def test_normalisation_is_two_roundings_a_byte_whatever_the_layout() -> None:
+    data = noise()
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) * 255 for each in (data.mean, data.std))
+    expected = (torch.tensor(data.train_inputs).permute(0, 3, 1, 2).float() - mean) * (1 / std)
+    assert torch.equal(on_cpu(data).batch(torch.arange(12))[0], expected)
+
+
 def test_a_batch_is_channels_last_float32() -> None:
     ((images, _),) = Part(on_cpu(noise()), torch.arange(12))
     assert images.dtype == torch.float32
