@@ -158,12 +158,14 @@ def trained_in(record: StudyRecord) -> list[Trained]:
     ]
 
 
-def timed(words: Sequence[str], **settings: str) -> tuple[float, float]:
-    """Run Python with these words, each number on one thread; when it started and how long it took.
+def timed(words: Sequence[str]) -> tuple[float, float]:
+    """Run Python with these words, on one thread a process; when it started and how long it took.
 
-    Raises StudyUnfinished with the last that it said where it failed.
+    Nobody gets settings of Ray's or Tune's from here: neither the shell's nor those that a study makes for
+    itself. Raises StudyUnfinished with the last that it said where it failed.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", **settings}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
+    environment |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     started, began = time.time(), time.monotonic()
     done = subprocess.run(
         [sys.executable, *words],

@@ -83,7 +83,7 @@ def told(found: Mapping[str, float]) -> str:
 # What has been done when the event is written.
 STAGES = {
     "session": "imports and data",
-    "asked": "Ray starts",
+    "asked": "MLflow and Ray start",
     "started": "a worker starts",
     "result": "training",
     "finished": "Ray stops",
