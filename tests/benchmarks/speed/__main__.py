@@ -21,7 +21,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from study.errors import StudyError
+from study.errors import StudyError, StudyUnfinished
 from study.places import default_data_dir
 from study.record import write_whole
 from tests.benchmarks.speed.lines import Line
@@ -35,7 +35,7 @@ def measured(name: str, bench: Bench) -> Row:
     began = time.monotonic()
     try:
         lines, missing = measure(bench), ""
-    except StudyError as error:
+    except (StudyError, StudyUnfinished) as error:
         lines, missing = [], str(error)
     return Row(name, title, lines, time.monotonic() - began, missing)
 
@@ -64,6 +64,7 @@ def main() -> None:
     path = asked.out / f"{asked.size}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
     write_whole(path, json.dumps(kept, indent=2, allow_nan=False) + "\n")
     say(f"kept in {path}")
+    sys.exit(any(row.missing for row in rows))
 
 
 def say(line: str) -> None:
