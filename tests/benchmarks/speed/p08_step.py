@@ -94,7 +94,8 @@ def timed_steps(trial: Trial, precision: Precision, steps: int) -> Steps:
 
 
 def study_step(trial: Trial) -> Callable[[], None]:
-    recorder, source = Recorder(trial), endless(trial)
+    recorder = Recorder(trial)
+    source = (batch for batch in endless(trial) if len(batch[1]) == BATCH)
     spent: dict[str, float] = dict.fromkeys(("norm", "rules", "recorder"), 0.0)
     return lambda: watched_step(trial, recorder, next(source), spent)
 

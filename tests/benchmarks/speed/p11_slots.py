@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from multiprocessing import get_context
+from threading import Barrier
 
-import torch
-
+from study.batches import Batch
 from study.devices import pick_device, reproducible, resolve_precision
-from study.steps import differentiate, update
+from study.steps import Trial, differentiate, update
 from tests.benchmarks.monitor_overhead import Case, endless, trial_of
 from tests.benchmarks.speed.contestants import natural, rounds, slots
 from tests.benchmarks.speed.driven import in_its_own_process
@@ -24,6 +25,7 @@ from tests.benchmarks.speed.peers.workload import Trained
 from tests.benchmarks.speed.sizes import Bench
 
 BATCH = 128
+WARM_UP, FEWEST_STEPS = 2, 20
 
 
 def measure(bench: Bench) -> list[Line]:
@@ -52,9 +54,9 @@ def busy(trained: Sequence[Trained], lanes: int) -> float:
 
 def threads(bench: Bench) -> Line:
     """The same work by as many one-thread trials as there are cores, and by one trial with all of them."""
-    cores = os.cpu_count() or 1
-    alone = in_its_own_process(images_per_second, cores, bench.size.steps)
-    together = sum(side_by_side(cores, bench.size.steps))
+    cores, steps = os.cpu_count() or 1, max(FEWEST_STEPS, bench.size.steps)
+    alone = in_its_own_process(images_per_second, cores, steps)
+    together = sum(side_by_side(cores, steps))
     note = (
         f"{together:,.0f} beside {alone:,.0f} images/s, {natural()}; a study's default is one thread a trial"
     )
@@ -63,22 +65,31 @@ def threads(bench: Bench) -> Line:
 
 
 def side_by_side(processes: int, steps: int) -> list[float]:
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(images_per_second, [1] * processes, [steps] * processes))
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(processes, mp_context=context) as pool:
+        together = manager.Barrier(processes)
+        begun = [pool.submit(images_per_second, 1, steps, together) for _ in range(processes)]
+        return [each.result() for each in begun]
 
 
-def images_per_second(count: int, steps: int) -> float:
-    """Of training ALL-CNN-C, a quarter of its width, on ``count`` threads."""
+def images_per_second(count: int, steps: int, together: Barrier | None = None) -> float:
+    """Of training ALL-CNN-C, a quarter of its width, on ``count`` threads; timed from when all are ready."""
     device = pick_device("cpu")
     precision = resolve_precision("auto", device)
     case = Case(width=0.25, pixels=32, batch_size=BATCH, precision=precision, pairs=0, rounds=0)
     with reproducible(device, 0, count):
-        trial = trial_of(case, torch.device("cpu"))
+        trial = trial_of(case, device)
         trial.model.train()
-        source = endless(trial)
-        for number in range(-2, max(6, steps)):
-            if number == 0:
-                began = time.perf_counter()
-            differentiate(trial, *next(source))
-            update(trial)
-        return BATCH * max(6, steps) / (time.perf_counter() - began)
+        source = (batch for batch in endless(trial) if len(batch[1]) == BATCH)
+        take(trial, source, WARM_UP)
+        if together is not None:
+            together.wait()
+        began = time.perf_counter()
+        take(trial, source, steps)
+        return BATCH * steps / (time.perf_counter() - began)
+
+
+def take(trial: Trial, source: Iterator[Batch], steps: int) -> None:
+    for inputs, targets in islice(source, steps):
+        differentiate(trial, inputs, targets)
+        update(trial)
