@@ -39,6 +39,7 @@ COMMANDS = {
     "data": "data",
     "ui": "ui",
     "sync": "sync",
+    "cluster": "cluster",
     "fetch": "fetch",
     "doctor": "doctor",
 }

@@ -12,19 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError, one_line
+from study.places import cluster_folder
 from study.spec import Resources
+from study.tuning.nodes import LOOPBACK, SETTINGS, Cluster, found
 
 # Read by Ray when it is imported or started, so they are set before either.
-DRIVER_SETTINGS = {
-    # Ray executes what it is sent; without a token anybody who reaches its ports may send.
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
+DRIVER_SETTINGS = SETTINGS | {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
-    # Ray gives its processes 30 s to start, which a busy machine does not keep.
-    "RAY_raylet_start_wait_time_s": "180",
-    # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # The record is ours: Tune's own result files, snapshots and signal handler are not wanted.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
@@ -46,8 +41,12 @@ class Slots:
 
 @contextmanager
 def ray_session(address: str | None, resources: Resources, data_bytes: int, debug: bool) -> Iterator[Slots]:
-    """Ray for the length of a study. Raises StudyError where the cluster or its room is not there."""
-    for key, value in DRIVER_SETTINGS.items():
+    """Ray for the length of a study: a private one that nobody else reaches, or the cluster at ``address``.
+    Raises StudyError where the cluster or its room is not there."""
+    if cluster := own_cluster(address):
+        address = cluster.address
+        os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(cluster.token_file))
+    for key, value in (DRIVER_SETTINGS | (LOOPBACK if on_loopback(address) else {})).items():
         os.environ.setdefault(key, value)
     protect_token()
     import ray
@@ -98,6 +97,20 @@ def _slots(available: dict[str, float], resources: Resources, address: str | Non
             "ask less: --set resources.gpus_per_trial=0.5"
         )
     return Slots(min(room, resources.max_concurrent or room), resources.cpus_per_trial, share)
+
+
+def own_cluster(address: str | None) -> Cluster | None:
+    """The cluster of `study cluster up`, if it is the one meant: by its address, or by `auto` where no other
+    is named."""
+    cluster = found(cluster_folder()) if address else None
+    meant = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    return cluster if cluster and cluster.alive() and meant in ("auto", cluster.address) else None
+
+
+def on_loopback(address: str | None) -> bool:
+    """Whether Ray is, or is to be, reachable from this machine alone."""
+    meant = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    return meant is None or meant.rpartition(":")[0] in ("127.0.0.1", "localhost")
 
 
 def protect_token() -> None:
