@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import rich_click as click
 
-from study.cli.options import json_option, print_json
-from study.errors import StudyError
+from study.cli.options import json_option, print_json, to_option
+from study.errors import StudyError, shorten
 from study.places import cluster_folder
 
 MAX_NODES = 64
@@ -15,7 +16,7 @@ MAX_NODES = 64
 
 @click.group()
 def cluster() -> None:
-    """Start, show and end a cluster of several nodes on this machine.
+    """Start, show and end a cluster of several nodes on this machine; render one for Kubernetes.
 
     Its ports are reachable from this machine alone, and it takes nothing from anybody who does not show
     its token. Studies are sent to it with `study submit NAME --to ray`.
@@ -101,6 +102,33 @@ def down(as_json: bool) -> None:
         print_json({"address": ended.address, "nodes": len(ended.nodes)})
     else:
         click.echo(f"the cluster at {ended.address} has ended, {len(ended.nodes)} nodes")
+
+
+@cluster.command()
+@to_option(required=True)
+@click.option("--name", default="study", show_default=True, help="What the cluster is called.")
+def render(to: str, name: str) -> None:
+    """Print the RayCluster of a kuberay target, for `kubectl apply -f -`: one that stays, for many studies.
+
+    \b
+    Examples:
+      study cluster render --to ./kuberay.toml
+      study cluster render --to kuberay --name research
+    """
+    from importlib.metadata import version
+
+    from study.submission import manifests
+    from study.submission.target import KUBERNETES_NAME, KubeRayTarget, load
+
+    there = load(to)
+    if not isinstance(there, KubeRayTarget):
+        raise StudyError(f"--to {shorten(to)}: must be a target of kind kuberay")
+    if not re.fullmatch(KUBERNETES_NAME, name) or len(name) > manifests.MAX_CLUSTER_NAME:
+        raise StudyError(
+            f"--name: must be at most {manifests.MAX_CLUSTER_NAME} small letters, digits and -, "
+            f"not {shorten(name)}"
+        )
+    click.echo(manifests.as_yaml(manifests.ray_cluster(there, name, version("ray"))), nl=False)
 
 
 def _facts(started: Any) -> dict[str, Any]:

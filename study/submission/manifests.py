@@ -13,12 +13,11 @@ from study.submission.target import KubeRayTarget, Workers
 
 Manifest = dict[str, Any]
 
-# KubeRay's limits for the names of a RayJob and of a RayCluster (its utils/constant.go, 1.7).
-MAX_JOB_NAME = 47
+# KubeRay's limits for the names of a RayJob and of a RayCluster (utils/constant.go of its 1.7).
+MAX_JOB_NAME, MAX_CLUSTER_NAME = 47, 53
 STUDY_FOLDER = "/etc/study"
 SHM = "/dev/shm"  # noqa: S108 -- where Ray keeps shared objects
 
-# The oldest that takes the manifests: Ray's tokens in authOptions came with KubeRay 1.5.1 and Ray 2.52.
 GRACE_S = 120
 KEEP_S = 3600
 

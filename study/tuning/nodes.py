@@ -143,7 +143,8 @@ def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -
         say(f"what was left of the cluster at {before.address} was removed")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    scratch = Path(tempfile.mkdtemp(prefix="study-ray-"))
+    # Not TMPDIR, which may be long: a socket's path has 107 characters at most, and Ray's own part takes 70.
+    scratch = Path(tempfile.mkdtemp(prefix="study-ray-", dir="/tmp"))
     cluster = Cluster(f"{HOST}:{free_port()}", f"http://{HOST}:{free_port()}", _token(folder), scratch, ())
     try:
         for number in range(nodes):
@@ -261,10 +262,12 @@ def start_command(cluster: Cluster, number: int, nodes: int, cpus: int) -> list[
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
     command += ["--num-cpus", str(cpus), "--memory", str(int(TRIALS_SHARE * free))]
     command += ["--object-store-memory", str(objects), "--dashboard-agent-listen-port", str(free_port())]
+    # Of nodes with one folder in common each would unpack what was sent into it, under the others' feet.
+    command += ["--temp-dir", str(cluster.scratch / str(number + 1))]
     port = cluster.address.rpartition(":")[2]
     if number:
         return [*command, "--address", f"{HEAD_AS_SEEN_BY_NODES}:{port}", "--num-gpus", "0"]
-    command += ["--head", "--node-ip-address", HOST, "--port", port, "--temp-dir", str(cluster.scratch)]
+    command += ["--head", "--node-ip-address", HOST, "--port", port]
     command += ["--dashboard-host", HOST, "--dashboard-port", cluster.jobs.rpartition(":")[2]]
     return [*command, "--ray-client-server-port", str(free_port())]
 

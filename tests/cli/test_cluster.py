@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from study.errors import StudyError
 from study.tuning import nodes
@@ -65,6 +66,28 @@ def gone() -> Node:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return Node("node 1", process.pid, 1.0, 1)
+
+
+def test_a_cluster_for_kubernetes_is_rendered(study: Command) -> None:
+    said = study("cluster", "render", "--to", "kuberay", "--name", "research")
+    assert said.code == 0
+    manifest = yaml.safe_load(said.out)
+    assert (manifest["kind"], manifest["metadata"]["name"]) == ("RayCluster", "research")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--to", "slurm"), ("--to 'slurm': must be a target of kind kuberay",)),
+        (("--to", "kuberay", "--name", "My Cluster"), ("--name: must be at most 53 small letters",)),
+        (("--to", "kuberay", "--name", "x" * 54), ("--name: must be at most 53",)),
+    ],
+    ids=" ".join,
+)
+def test_what_kubernetes_would_refuse_is_refused(
+    arguments: tuple[str, ...], words: tuple[str, ...], study: Command
+) -> None:
+    assert_one_line(study("cluster", "render", *arguments), *words)
 
 
 @pytest.mark.parametrize("words", [("show",), ("down",)], ids=" ".join)
@@ -143,6 +166,14 @@ def test_settings_of_another_cluster_do_not_reach_the_nodes(
     environment = nodes.node_environment(planted(state), 0)
     assert "RAY_ADDRESS" not in environment
     assert "RAY_AUTH_TOKEN" not in environment
+
+
+def test_no_two_nodes_unpack_into_the_same_folder(state: Path) -> None:
+    cluster = planted(state)
+    commands = [nodes.start_command(cluster, number, 3, 1) for number in range(3)]
+    folders = {command[command.index("--temp-dir") + 1] for command in commands}
+    assert len(folders) == 3
+    assert all(Path(each).is_relative_to(cluster.scratch) for each in folders)
 
 
 def test_nodes_share_the_machine_s_memory(state: Path) -> None:

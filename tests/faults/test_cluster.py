@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def call(place: Path) -> Iterator[Call]:
-    """Run a `study` command to its end; what it prints. The cluster it may have started ends with the tests."""
+    """Run a `study` command to its end; what it prints. The cluster it may start ends with the tests."""
 
     def run(*words: str, code: int = 0, seconds: float = 600) -> str:
         done = subprocess.run(
@@ -79,13 +79,12 @@ def submit(call: Call, *words: str) -> dict[str, Any]:
 
 
 def listened_on(cluster: nodes.Cluster) -> set[str]:
-    found = {
+    return {
         connection.laddr.ip.removeprefix("::ffff:")
         for process in nodes.belonging(cluster)
         for connection in process.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
-    return found
 
 
 def test_nobody_comes_in_without_the_token_or_from_elsewhere(cluster: nodes.Cluster) -> None:
