@@ -48,6 +48,8 @@ SETTINGS = {
 }
 # With this, which is meant for macOS and Windows, Ray's ports are on 127.0.0.1 and not on all interfaces.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# A node gives its head up after 60 s without an answer; under a load of 60 on two cores that was too soon.
+PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "300"}
 
 # An idle machine needs 10 s for the first node and 8 s for the others together; a busy one, minutes.
 READY_WITHIN_S = 300.0
@@ -144,7 +146,7 @@ def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     # Not TMPDIR, which may be long: a socket's path has 107 characters at most, and Ray's own part takes 70.
-    scratch = Path(tempfile.mkdtemp(prefix="study-ray-", dir="/tmp"))
+    scratch = Path(tempfile.mkdtemp(prefix="study-cluster-", dir="/tmp"))
     cluster = Cluster(f"{HOST}:{free_port()}", f"http://{HOST}:{free_port()}", _token(folder), scratch, ())
     try:
         for number in range(nodes):
@@ -251,7 +253,7 @@ def node_environment(cluster: Cluster, number: int) -> dict[str, str]:
     """What a node's processes see. The token is named by its file, never by its text."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    ours = {**SETTINGS, "RAY_AUTH_TOKEN_PATH": str(cluster.token_file), "PATH": path}
+    ours = {**SETTINGS, **PATIENCE, "RAY_AUTH_TOKEN_PATH": str(cluster.token_file), "PATH": path}
     return inherited | ours | ({} if number else LOOPBACK)
 
 

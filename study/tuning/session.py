@@ -32,11 +32,20 @@ WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
 
 @dataclass(frozen=True)
 class Slots:
-    """How many trials run at once, and what each may use."""
+    """How many trials run at once, and what each may use. ``at_most``: the user's own limit; ``elastic``:
+    whether nodes may come and go."""
 
     concurrent: int
     cpus: int
     gpus: float
+    at_most: int | None = None
+    elastic: bool = False
+
+    def asked_for(self, available: dict[str, float]) -> int:
+        """How many trials to ask for at once, now that the cluster has so much: one more than there is room
+        for. It waits, and an autoscaler sees that there is something to come for."""
+        fitting = room(available, self.cpus, self.gpus) + 1
+        return min(fitting, self.at_most or fitting)
 
 
 @contextmanager
@@ -81,22 +90,31 @@ def _start(address: str | None, data_bytes: int, debug: bool) -> None:
 def _slots(available: dict[str, float], resources: Resources, address: str | None) -> Slots:
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     where = f"the cluster at {address}" if address else "this machine"
-    room = int(cpus // resources.cpus_per_trial)
-    if room < 1:
+    if room(available, resources.cpus_per_trial, 0.0) < 1:
         raise StudyError(
             f"resources.cpus_per_trial: {where} has {cpus:g} CPUs, a trial asks {resources.cpus_per_trial}; "
             "ask less: --set resources.cpus_per_trial=1"
         )
     # A study written for GPUs runs where there are none: training takes the device that is there.
     share = resources.gpus_per_trial if gpus else 0.0
-    if share:
-        room = min(room, int(gpus // share) if share >= 1 else int(gpus) * int(1 / share))
-    if room < 1:
+    fitting = room(available, resources.cpus_per_trial, share)
+    if fitting < 1:
         raise StudyError(
             f"resources.gpus_per_trial: {where} has {gpus:g} GPUs, a trial asks {share:g}; "
             "ask less: --set resources.gpus_per_trial=0.5"
         )
-    return Slots(min(room, resources.max_concurrent or room), resources.cpus_per_trial, share)
+    at_most = resources.max_concurrent
+    concurrent = min(fitting, at_most or fitting)
+    return Slots(concurrent, resources.cpus_per_trial, share, at_most, elastic=address is not None)
+
+
+def room(available: dict[str, float], cpus: int, gpus: float) -> int:
+    """How many trials of so many CPUs and (a share of) GPUs each a cluster holds."""
+    fitting = int(available.get("CPU", 0.0) // cpus)
+    if gpus:
+        there = available.get("GPU", 0.0)
+        fitting = min(fitting, int(there // gpus) if gpus >= 1 else int(there) * int(1 / gpus))
+    return fitting
 
 
 def own_cluster(address: str | None) -> Cluster | None:

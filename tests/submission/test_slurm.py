@@ -153,6 +153,13 @@ def test_a_job_that_was_stopped_on_request_is_not_queued_again(
     assert not (place_of(tmp_path) / "requeued").exists()
 
 
+def test_a_ray_that_did_not_start_is_a_failure(job: subprocess.Popen[str], tmp_path: Path) -> None:
+    """`ray symmetric-run` ends with 0 all the same."""
+    (place_of(tmp_path) / "pid").unlink()
+    (place_of(tmp_path) / "go").write_text("0")
+    assert ended(job)[0] == 1
+
+
 def test_a_study_that_was_interrupted_from_inside_is_not_queued_again(
     job: subprocess.Popen[str], tmp_path: Path
 ) -> None:
