@@ -54,15 +54,16 @@ def data_dir_option(command: Command) -> Command:
     )(command)
 
 
-def to_option(required: bool = False) -> Callable[[Command], Command]:
+def to_option(
+    required: bool = False, default: str = "  [default: where it was submitted to]"
+) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         return click.option(
             "--to",
             required=required,
             metavar="TARGET",
             shell_complete=completing.targets,
-            help="A target's file, or the name of a bundled one."
-            + ("" if required else "  [default: where it was submitted to]"),
+            help="A target's file, or the name of a bundled one." + ("" if required else default),
         )(command)
 
     return decorate

@@ -51,6 +51,9 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # A node gives its head up after 60 s without an answer; under a load of 60 on two cores that was too soon.
 PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "300"}
 
+# What is in the command lines of whatever Ray and MLflow serve with.
+SERVERS = ("ray::", "/ray/", "mlflow")
+
 # An idle machine needs 10 s for the first node and 8 s for the others together; a busy one, minutes.
 READY_WITHIN_S = 300.0
 GRACE_S = 10.0
@@ -197,6 +200,24 @@ def end(processes: Iterable[psutil.Process]) -> None:
             except psutil.NoSuchProcess:
                 continue
         left = psutil.wait_procs(left, timeout=GRACE_S)[1]
+
+
+def open_to_others() -> list[tuple[str, int]]:
+    """The ports of Ray's and MLflow's processes on this machine that other machines reach, with the process's
+    name; of processes that we may not look into, nothing."""
+    found: set[tuple[str, int]] = set()
+    for process in psutil.process_iter():
+        try:
+            if not any(word in " ".join(process.cmdline()) for word in SERVERS):
+                continue
+            for connection in process.net_connections("tcp"):
+                if connection.status != psutil.CONN_LISTEN:
+                    continue
+                if connection.laddr.ip.removeprefix("::ffff:") not in (HOST, "::1"):
+                    found.add((process.name(), int(connection.laddr.port)))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return sorted(found)
 
 
 def alive_nodes(cluster: Cluster) -> int | None:
