@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from study.cli.options import json_option, print_json, to_option
 from study.errors import StudyError, shorten
 from study.places import cluster_folder
+
+if TYPE_CHECKING:
+    from study.tuning.nodes import Cluster
 
 MAX_NODES = 64
 
@@ -131,7 +134,7 @@ def render(to: str, name: str) -> None:
     click.echo(manifests.as_yaml(manifests.ray_cluster(there, name, version("ray"))), nl=False)
 
 
-def _facts(started: Any) -> dict[str, Any]:
+def _facts(started: Cluster) -> dict[str, Any]:
     """What is shown of a cluster: never its token, only where it is."""
     table: dict[str, Any] = started.to_json()
     lives = [node.process() is not None for node in started.nodes]

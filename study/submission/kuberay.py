@@ -1,4 +1,4 @@
-"""Submission to Kubernetes: `kubectl create` of a RayJob and of the study file that it mounts."""
+"""Submission to Kubernetes: a RayJob, and the study file that it mounts, by kubectl."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ COMMAND_S = 60.0
 
 
 def render(order: Order, target: KubeRayTarget, job_id: str) -> dict[str, str]:
-    """What `kubectl create` would be given."""
-    return {"manifests": _manifests(order, target, job_id)}
+    """What `kubectl apply` and `kubectl create` would be given."""
+    return {
+        "kubectl apply": as_yaml(study_map(order, target, job_id)),
+        "kubectl create": as_yaml(ray_job(order, target, job_id, version("ray"))),
+    }
 
 
 def send(order: Order, target: KubeRayTarget, job_id: str) -> bool:
-    """Create both. False where somebody created them a moment before."""
+    """Create both. False where somebody created the job a moment before; its study file is the same."""
+    texts = render(order, target, job_id)
+    _kubectl(target, "apply", "-f", "-", given=texts["kubectl apply"])
     try:
-        _kubectl(target, "create", "-f", "-", given=_manifests(order, target, job_id))
+        _kubectl(target, "create", "-f", "-", given=texts["kubectl create"])
     except StudyError as error:
         if "AlreadyExists" in str(error):
             return False
@@ -56,11 +61,6 @@ def stop(target: KubeRayTarget, job_id: str) -> None:
     _kubectl(
         target, "patch", "rayjob", name_of(job_id), "--type", "merge", "--patch", '{"spec":{"suspend":true}}'
     )
-
-
-def _manifests(order: Order, target: KubeRayTarget, job_id: str) -> str:
-    job = ray_job(order, target, job_id, version("ray"))
-    return as_yaml(study_map(order, target, job_id), job)
 
 
 def _job(found: dict[str, Any]) -> Job:

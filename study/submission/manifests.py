@@ -15,7 +15,7 @@ Manifest = dict[str, Any]
 
 # KubeRay's limits for the names of a RayJob and of a RayCluster (utils/constant.go of its 1.7).
 MAX_JOB_NAME, MAX_CLUSTER_NAME = 47, 53
-STUDY_FOLDER = "/etc/study"
+STUDY_FOLDER, STUDY_KEY = "/etc/study", "study.toml"
 SHM = "/dev/shm"  # noqa: S108 -- where Ray keeps shared objects
 
 GRACE_S = 120
@@ -45,7 +45,7 @@ def study_map(order: Order, target: KubeRayTarget, job_id: str) -> Manifest:
         "kind": "ConfigMap",
         "metadata": metadata,
         "immutable": True,
-        "data": {order.file: order.spec.to_toml()},
+        "data": {STUDY_KEY: order.spec.to_toml()},
     }
 
 
@@ -53,7 +53,9 @@ def ray_job(order: Order, target: KubeRayTarget, job_id: str, ray_version: str) 
     """The RayJob: its cluster comes, runs the study and goes. A retry is a new cluster, on which the study
     goes on from its record."""
     cluster = cluster_spec(target, ray_version)
-    study = {"name": "study", "configMap": {"name": name_of(job_id)}}
+    # A key has no +, which a study's name may have; the file that is mounted has its own name.
+    items = [{"key": STUDY_KEY, "path": order.file}]
+    study = {"name": "study", "configMap": {"name": name_of(job_id), "items": items}}
     head = cluster["headGroupSpec"]["template"]["spec"]
     head["volumes"].append(study)
     head["containers"][0]["volumeMounts"].append(
@@ -220,13 +222,13 @@ def _metadata(name: str, target: KubeRayTarget, order: Order, job_id: str) -> Ma
     }
 
 
-def as_yaml(*manifests: Manifest) -> str:
-    """The manifests as one YAML text, in their own order. Nothing is shared: an anchor would not survive
-    everybody's parser."""
+def as_yaml(manifest: Manifest) -> str:
+    """The manifest as a YAML document, in its own order. Nothing in it is shared: not every parser takes
+    YAML's anchors."""
     import yaml
 
-    apart = [json.loads(json.dumps(each)) for each in manifests]
-    return yaml.safe_dump_all(apart, sort_keys=False, width=110)
+    apart = json.loads(json.dumps(manifest))
+    return str(yaml.safe_dump(apart, sort_keys=False, width=110))
 
 
 MANAGED_BY, DIGEST, SUBMISSION = "app.kubernetes.io/managed-by", "study/digest", "study/submission"

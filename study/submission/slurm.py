@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from getpass import getuser
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -113,14 +114,17 @@ def stop(target: SlurmTarget, job_id: str) -> None:
     """Ask the study to stop and the script not to queue it again; a job that waits is cancelled."""
     place = folder(target, job_id)
     (place / "stopped").touch()
-    _run("scancel", "--name", job_id, "--state", "PENDING")
-    _run("scancel", "--name", job_id, "--batch", "--signal", "USR1")
+    ours = ("scancel", "--user", getuser(), "--name", job_id)
+    _run(*ours, "--state", "PENDING")
+    _run(*ours, "--batch", "--signal", "USR1")
 
 
 def _job(place: Path) -> Job:
     """By the queue while it knows the job, else by the exit code that the script left."""
     at = (place / "job.sbatch").stat().st_mtime
-    queued = _run("squeue", "--name", place.name, "--noheader", "--format", "%T %r").strip()
+    queued = _run(
+        "squeue", "--user", getuser(), "--name", place.name, "--noheader", "--format", "%T %r"
+    ).strip()
     if queued:
         word, _, why = queued.splitlines()[0].partition(" ")
         return Job(place.name, "waiting" if word in WAITING else "running", f"{word.lower()}: {why}", at)

@@ -57,7 +57,7 @@ def submit(
                 metadata=dict(metadata),
             )
         except RuntimeError as error:
-            if "already" in str(error):
+            if f"{job_id} already exists" in str(error):
                 return None
             raise
     return job_id
@@ -105,12 +105,13 @@ def _client(service: Service) -> Iterator[JobSubmissionClient]:
     _contact(service, headers)
     for key, value in SETTINGS.items():
         os.environ.setdefault(key, value)
+    from aiohttp import ClientError
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         yield JobSubmissionClient(service.address, headers=headers)
-    except (RuntimeError, requests.RequestException) as error:
+    except (RuntimeError, OSError, ClientError) as error:
         raise StudyError(f"{service.address}: {shorten(one_line(str(error)), 300)}") from error
 
 

@@ -2,7 +2,7 @@
 
     FOLDER/cluster.json   what runs: addresses, and each node's process
            token          what a client must show; made anew for each cluster
-           head.log ...   what `ray start` says
+           node-1.log ... what `ray start` says
 
 The nodes outlive the command that started them. A process is known by its number and its start time, so
 that a file left by a cluster that is gone (a reboot, a kill) is never taken for one that runs.
@@ -26,6 +26,7 @@ from typing import Any
 
 import psutil
 import requests
+from filelock import FileLock, Timeout
 
 from study.errors import StudyError, one_line, shorten
 from study.record import write_whole
@@ -95,7 +96,7 @@ class Cluster:
 
     def alive(self) -> bool:
         """Whether its first node, without which it is none, still runs."""
-        return self.nodes[0].process() is not None
+        return bool(self.nodes) and self.nodes[0].process() is not None
 
     def to_json(self) -> dict[str, Any]:
         table = asdict(self)
@@ -137,6 +138,18 @@ def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -
 
     Raises StudyError where one runs already, or where it does not come up: then nothing is left of it.
     """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            return _up(folder, nodes, cpus, say)
+    except Timeout as error:
+        raise StudyError(
+            "a cluster is being started already; see how far it is: study cluster show"
+        ) from error
+
+
+def _up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -> Cluster:
     before = found(folder)
     if before is not None and before.alive():
         raise StudyError(
@@ -144,10 +157,8 @@ def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -
             "end it first: study cluster down"
         )
     if before is not None:
-        down(folder)
+        remove(before, folder)
         say(f"what was left of the cluster at {before.address} was removed")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
     # Not TMPDIR, which may be long: a socket's path has 107 characters at most, and Ray's own part takes 70.
     scratch = Path(tempfile.mkdtemp(prefix="study-cluster-", dir="/tmp"))
     cluster = Cluster(f"{HOST}:{free_port()}", f"http://{HOST}:{free_port()}", _token(folder), scratch, ())
@@ -160,7 +171,7 @@ def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -
             _wait(cluster, folder)
             say(f"{node.name} is up, {node.cpus} CPUs")
     except BaseException:
-        down(folder)
+        remove(cluster, folder)
         raise
     return cluster
 
@@ -168,13 +179,17 @@ def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -
 def down(folder: Path) -> Cluster | None:
     """End the cluster that ``folder`` tells of and remove what it leaves; None where there is none."""
     cluster = found(folder)
-    if cluster is None:
-        return None
+    if cluster is not None:
+        remove(cluster, folder)
+    return cluster
+
+
+def remove(cluster: Cluster, folder: Path) -> None:
+    """End a cluster's processes, and leave nothing of it but the logs."""
     end(belonging(cluster))
     shutil.rmtree(cluster.scratch, ignore_errors=True)
     cluster.token_file.unlink(missing_ok=True)
-    (folder / "cluster.json").unlink()
-    return cluster
+    (folder / "cluster.json").unlink(missing_ok=True)
 
 
 def belonging(cluster: Cluster) -> list[psutil.Process]:

@@ -61,7 +61,7 @@ def test_profile_overrides_and_seed_are_in_what_travels(study: Command) -> None:
     resolved = spec_of(
         (Path("mine.toml")).read_text(), "search.replicates=5", "search.seed=7", profile="small"
     )
-    assert config["data"]["mine.toml"] == resolved.to_toml()
+    assert config["data"]["study.toml"] == resolved.to_toml()
     assert job["metadata"]["annotations"]["study/submission"] == f"study-mine-{resolved.digest}"
 
 

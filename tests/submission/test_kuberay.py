@@ -18,6 +18,7 @@ ID = f"study-mine-{DIGEST}"
 KUBECTL = """
 echo "$@" >> "$PLAY/asked"
 case "$*" in
+*apply*) cat > "$PLAY/applied";;
 *create*) cat > "$PLAY/created"; if [ -e "$PLAY/taken" ]; then echo 'Error: (AlreadyExists)' >&2; exit 1; fi;;
 *"get rayjobs"*) cat "$PLAY/rayjobs";;
 *logs*) printf 'one\\ntwo\\n';;
@@ -53,10 +54,8 @@ def know(play: Path, *rayjobs: Any) -> None:
 def test_a_study_is_sent_once_while_it_runs_and_again_when_it_has_ended(play: Path) -> None:
     target, order = kuberay_target(), an_order()
     assert sending.submit(order, target) == sending.Sent(ID, joined=False)
-    assert [each["kind"] for each in yaml.safe_load_all((play / "created").read_text())] == [
-        "ConfigMap",
-        "RayJob",
-    ]
+    kinds = [yaml.safe_load((play / each).read_text())["kind"] for each in ("applied", "created")]
+    assert kinds == ["ConfigMap", "RayJob"]
     know(play, a_rayjob(), a_rayjob("study-other-000000000000"))
     assert sending.submit(order, target) == sending.Sent(ID, joined=True)
     know(play, a_rayjob(deployment="Complete", job="SUCCEEDED"))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -250,8 +251,8 @@ def test_stopping_asks_the_script_and_takes_a_waiting_job_out(tmp_path: Path, pl
     sending.submit(an_order(out=str(tmp_path)), target)
     slurm.stop(target, ID)
     assert (play / "cancelled").read_text().splitlines() == [
-        f"--name {ID} --state PENDING",
-        f"--name {ID} --batch --signal USR1",
+        f"--user {getuser()} --name {ID} --state PENDING",
+        f"--user {getuser()} --name {ID} --batch --signal USR1",
     ]
     assert (slurm.folder(target, ID) / "stopped").exists()
 
