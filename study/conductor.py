@@ -174,6 +174,13 @@ class Conductor:
             self.faults.add((trial.id, what))
             self.journal.append("fault", trial=trial.id, what=what)
 
+    def lost(self, trial: TrialConfig) -> None:
+        """Until it has begun again it cannot speak, and is not blamed for that."""
+        self._silence.ended(trial.id)
+
+    def room(self, trials: int) -> None:
+        self.concurrent = trials
+
     def overdue(self) -> list[tuple[TrialConfig, float]]:
         return [(self.running[trial].config, silent_s) for trial, silent_s in self._silence.overdue()]
 

@@ -1,4 +1,4 @@
-"""Where records and data are looked for."""
+"""Where records, data and the local cluster are looked for."""
 
 from __future__ import annotations
 
@@ -15,3 +15,10 @@ def default_data_dir(given: Path | None) -> Path | None:
     """What was given, else STUDY_DATA_DIR, else None: the user's data folder."""
     from_environment = os.environ.get("STUDY_DATA_DIR")
     return given or (Path(from_environment) if from_environment else None)
+
+
+def cluster_folder() -> Path:
+    """Where the cluster that was started on this machine keeps its state, its token and its logs."""
+    from platformdirs import user_state_path
+
+    return user_state_path("study") / "cluster"

@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (("tuning", "tracking", "analysis"), ("facts",)),
     (
-        ("conductor", "planning", "report", "export", "cluster", "serial"),
+        ("conductor", "planning", "report", "export", "submission", "serial"),
         ("running", "audit", "cleaning", "notifying"),
         ("face",),
     ),

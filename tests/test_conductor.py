@@ -395,3 +395,31 @@ def test_proposals_do_not_depend_on_the_other_arms(tmp_path: Path) -> None:
     with conducting(tmp_path / "alone", alone) as conductor:
         run(conductor)
         assert facts(conductor.done) == together
+
+
+def test_a_trial_that_waits_for_another_node_is_not_blamed_for_its_silence(tmp_path: Path) -> None:
+    spec = validate({**TABLE, "resources": {"silence_s": 0.1}}, "toy", "toy.toml")
+    with conducting(tmp_path, spec) as conductor:
+        config = conductor.next_trial()
+        assert config is not None
+        conductor.started(config, "first")
+        conductor.reported(config, "first", {**epoch_row(1), "seconds": 0.001})
+        time.sleep(0.2)
+        assert [trial.id for trial, _ in conductor.overdue()] == [config.id]
+        conductor.lost(config)
+        assert conductor.overdue() == []
+        conductor.started(config, "second")
+        time.sleep(0.2)
+        assert [trial.id for trial, _ in conductor.overdue()] == [config.id]
+
+
+def test_nodes_that_come_and_go_change_how_many_trials_run(tmp_path: Path) -> None:
+    with conducting(tmp_path, a_study()) as conductor:
+        first = conductor.next_trial()
+        assert first is not None
+        assert conductor.next_trial() is None
+        conductor.room(2)
+        assert conductor.next_trial() is not None
+        conductor.room(1)
+        carry_out(conductor, first)
+        assert conductor.next_trial() is None, "the other one still runs"

@@ -41,6 +41,10 @@ COMMANDS = {
     "data": "data",
     "ui": "ui",
     "sync": "sync",
+    "submit": "submit",
+    "logs": "submitted",
+    "stop": "submitted",
+    "cluster": "cluster",
     "fetch": "fetch",
     "doctor": "doctor",
 }

@@ -27,6 +27,15 @@ def records(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return _beginning(dict.fromkeys(folder.parent.name for folder in found), incomplete)
 
 
+def targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Bundled targets, or files where a path has been begun."""
+    from study.submission.target import bundled_names
+
+    if incomplete.startswith((".", "/", "~")):
+        return [CompletionItem(incomplete, type="file")]
+    return _beginning(bundled_names(), incomplete)
+
+
 def profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The profiles of the study that is named already."""
     # Behind an option that waits for its value, click has not told the arguments apart yet.

@@ -11,20 +11,25 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from study.cli.options import data_dir_option, json_option, out_option, print_json
-from study.places import default_data_dir
+from study.cli.options import data_dir_option, json_option, out_option, print_json, to_option
+from study.errors import StudyError, one_line
+from study.places import cluster_folder, default_data_dir
 
 Check = tuple[str, bool, str]
 # Below this, a record or MLflow's store may fill the disk in the middle of a study.
 MIN_FREE_GB = 1.0
+# So many open ports of one program are listed.
+MAX_PORTS = 4
 
 
 @click.command()
+@to_option(default="")
 @out_option
 @data_dir_option
 @json_option
-def doctor(root: Path, data_dir: Path | None, as_json: bool) -> None:
-    """Versions, devices, data sets and folders: what is there, and what would stop a study.
+def doctor(to: str | None, root: Path, data_dir: Path | None, as_json: bool) -> None:
+    """Versions, devices, data sets, folders and open ports: what is there, and what would stop a study.
+    With --to, whether that cluster can be reached as well.
 
     Exit code 1 where something would.
 
@@ -32,11 +37,13 @@ def doctor(root: Path, data_dir: Path | None, as_json: bool) -> None:
     Examples:
       study doctor
       study doctor --json
+      study doctor --to ./slurm.toml
     """
     from study.environment import environment
 
     facts = environment()
     checks = [_torch(), _ray(), _folder(root), _shared_memory(), *_data(default_data_dir(data_dir))]
+    checks += [_cluster(), _ports(), *([_target(to)] if to else [])]
     if as_json:
         rows = [{"check": name, "ok": ok, "says": says} for name, ok, says in checks]
         print_json({"ok": all(ok for _, ok, _ in checks), "environment": facts, "checks": rows})
@@ -74,6 +81,45 @@ def _ray() -> Check:
         not missing,
         f"lacks {', '.join(missing)}: pip install 'ray[default,tune]'" if missing else "installed",
     )
+
+
+def _cluster() -> Check:
+    from study.tuning import nodes
+
+    cluster = nodes.found(cluster_folder())
+    if cluster is None:
+        return "cluster", True, "none runs on this machine"
+    if not cluster.alive():
+        return "cluster", True, f"the one at {cluster.address} is gone; study cluster down removes its rest"
+    return "cluster", True, f"{len(cluster.nodes)} nodes at {cluster.address}, on this machine alone"
+
+
+def _ports() -> Check:
+    """What of Ray and MLflow takes connections from other machines; of other users' processes nothing is
+    known."""
+    from study.tuning.nodes import open_to_others
+
+    found = open_to_others()
+    if not found:
+        return "ports", True, "none of Ray or MLflow is open to other machines"
+    ports: dict[str, list[str]] = {}
+    for name, port in found:
+        ports.setdefault(name, []).append(str(port))
+    listed = ", ".join(f"{name} ({' '.join(numbers[:MAX_PORTS])})" for name, numbers in ports.items())
+    return "ports", True, f"open to other machines, with only a token or a password before them: {listed}"
+
+
+def _target(to: str) -> Check:
+    """Whether a target can be reached: asked for a study that nobody has."""
+    from study.submission import sending
+    from study.submission.target import load
+
+    there = load(to)
+    try:
+        sending.newest_job(there, "study-doctor", "")
+    except StudyError as error:
+        return f"target {to}", False, one_line(str(error))
+    return f"target {to}", True, f"answers, as {there.model_dump()['kind']}"
 
 
 def _folder(root: Path) -> Check:

@@ -28,15 +28,24 @@ def fetch(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> Non
     The record can then be reported, compared and audited here, and `study run` goes on with it. NAME
     means the newest record of that study there, NAME@DIGEST another. A record that is here already is
     brought up to date; nothing that is only here is lost. A study that is running is brought as far as
-    its journal has reached MLflow, which is a minute behind at most.
+    its journal has reached MLflow, which is a minute behind at most. Of a study that was submitted from
+    here, the store is known.
 
     \b
     Examples:
       study fetch cifar10-acts --tracking-uri http://mlflow.example:5000
       study fetch cifar10-acts@3f2a9c1b7d10 --tracking-uri sqlite:////data/mlflow.db --out ./runs
       study fetch cifar10-acts --tracking-uri http://127.0.0.1:5000 --json
+      study fetch cifar10-acts                            after study submit cifar10-acts --to TARGET
     """
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_tracking_uri(root)
+    from study.submission.remembered import store_of
+
+    uri = (
+        tracking_uri
+        or store_of(root, name)
+        or os.environ.get("MLFLOW_TRACKING_URI")
+        or tracking.default_tracking_uri(root)
+    )
     tracking.check(uri)
     fetched = tracking.fetch(name, uri, root)
     record = fetched.record

@@ -54,6 +54,21 @@ def data_dir_option(command: Command) -> Command:
     )(command)
 
 
+def to_option(
+    required: bool = False, default: str = "  [default: where it was submitted to]"
+) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        return click.option(
+            "--to",
+            required=required,
+            metavar="TARGET",
+            shell_complete=completing.targets,
+            help="A target's file, or the name of a bundled one." + ("" if required else default),
+        )(command)
+
+    return decorate
+
+
 def study_options(command: Command) -> Command:
     """NAME|FILE, --profile and --set: which study, resolved how."""
     for decorate in (

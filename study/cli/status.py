@@ -10,7 +10,7 @@ import rich_click as click
 
 from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
-from study.errors import StudyError, one_line
+from study.errors import RecordError, StudyError, one_line
 from study.record import StudyRecord, folders, is_running
 from study.trial import PHASES
 
@@ -20,7 +20,8 @@ from study.trial import PHASES
 @out_option
 @json_option
 def status(name: str | None, root: Path, as_json: bool) -> None:
-    """How far a study is, or all of them: trials by verdict, and whether it is running now.
+    """How far a study is, or all of them: trials by verdict, and whether it is running now. Of those that
+    were submitted from here, their clusters are asked.
 
     \b
     Examples:
@@ -29,7 +30,7 @@ def status(name: str | None, root: Path, as_json: bool) -> None:
       study status cifar10-acts@b15579290e56 --json
     """
     if name is None:
-        entries = [_entry_of(folder) for folder in folders(root, "*")]
+        entries = _beside([_entry_of(folder) for folder in folders(root, "*")], submissions(root))
         if as_json:
             print_json(entries)
         elif not entries:
@@ -37,9 +38,45 @@ def status(name: str | None, root: Path, as_json: bool) -> None:
         else:
             _print_all(entries)
         return
-    record = StudyRecord.latest(root, name)
-    document = {**_entry(record), "arms": _arms(record)}
+    study, _, digest = name.partition("@")
+    sent = submissions(root, study, digest)[-1:]
+    try:
+        record = StudyRecord.latest(root, name)
+        document = {**_beside([_entry(record)], sent)[0], "arms": _arms(record)}
+    except RecordError:
+        if not sent:
+            raise
+        document = {**_beside([], sent)[0], "arms": []}
     print_json(document) if as_json else _print_one(document)
+
+
+def submissions(root: Path, study: str = "*", digest: str = "") -> list[dict[str, Any]]:
+    """What was submitted from here, the newest last, with what the clusters say of it now."""
+    if not (root / "submitted").is_dir():
+        return []
+    from study.submission.remembered import look, remembered
+
+    told = []
+    for each in remembered(root, study, digest):
+        facts = {"study": each.study, "digest": each.digest, "to": each.to, "id": each.id}
+        try:
+            job = look(root, each)
+            told.append({**facts, "id": job.id, "state": job.state, "says": job.says})
+        except StudyError as error:
+            told.append({**facts, "state": "unknown", "says": one_line(str(error))})
+    return told
+
+
+def _beside(entries: list[dict[str, Any]], sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each record with its submission, if it has one; then the submissions whose records are elsewhere."""
+    by_study = {(each.pop("study"), each.pop("digest")): each for each in sent}
+    beside = []
+    for entry in entries:
+        submission = by_study.pop((entry["study"], entry["digest"].split("-")[0]), None)
+        beside.append({**entry, "submission": submission} if submission else entry)
+    nothing: dict[str, Any] = {"folder": None, "state": "elsewhere", "trials": 0, "ended": 0, "verdicts": {}}
+    rest = by_study.items()
+    return beside + [{"study": s, "digest": d, **nothing, "submission": told} for (s, d), told in rest]
 
 
 def _entry_of(folder: Path) -> dict[str, Any]:
@@ -91,10 +128,17 @@ def _verdicts(counts: dict[str, int]) -> str:
 
 def _print_all(entries: list[dict[str, Any]]) -> None:
     for entry in entries:
-        click.echo(
-            f"{entry['study']}@{entry['digest']}  {entry['state']}  "
-            + entry.get("says", f"{entry['ended']}/{entry['trials']} trials: {_verdicts(entry['verdicts'])}")
-        )
+        counted = f"{entry['ended']}/{entry['trials']} trials: {_verdicts(entry['verdicts'])}"
+        here = "" if entry["folder"] is None else f"{entry['state']}  {entry.get('says', counted)}"
+        click.echo(f"{entry['study']}@{entry['digest']}  {here}{_sent(entry.get('submission'))}")
+
+
+def _sent(submission: dict[str, Any] | None) -> str:
+    """Where a study was submitted to, and what is said of it there."""
+    if submission is None:
+        return ""
+    says = f" ({submission['says']})" if submission["says"] else ""
+    return f"  at {submission['to']}: {submission['state']}{says}"
 
 
 def _print_one(document: dict[str, Any]) -> None:
@@ -103,4 +147,5 @@ def _print_one(document: dict[str, Any]) -> None:
         click.echo(
             f"  {arm['arm']}: tuning {_verdicts(arm['tune'])}; confirmation {_verdicts(arm['confirm'])}"
         )
-    click.echo(document["folder"])
+    if document["folder"]:
+        click.echo(document["folder"])

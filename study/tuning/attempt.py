@@ -48,6 +48,12 @@ class TrialSource(Protocol):
     def faulted(self, trial: TrialConfig, what: str) -> None:
         """Something went wrong, and the trial goes on."""
 
+    def lost(self, trial: TrialConfig) -> None:
+        """A trial's process or node has died; it is tried again, once there is room."""
+
+    def room(self, trials: int) -> None:
+        """So many trials may be asked for at once now: nodes have come or gone."""
+
     def overdue(self) -> list[tuple[TrialConfig, float]]:
         """The trials that hang, with the seconds of their silence. Asked often."""
 

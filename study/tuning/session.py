@@ -12,19 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError, one_line
+from study.places import cluster_folder
 from study.spec import Resources
+from study.tuning.nodes import LOOPBACK, SETTINGS, Cluster, found
 
 # Read by Ray when it is imported or started, so they are set before either.
-DRIVER_SETTINGS = {
-    # Ray executes what it is sent; without a token anybody who reaches its ports may send.
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
+DRIVER_SETTINGS = SETTINGS | {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
-    # Ray gives its processes 30 s to start, which a busy machine does not keep.
-    "RAY_raylet_start_wait_time_s": "180",
-    # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # The record is ours: Tune's own result files, snapshots and signal handler are not wanted.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
@@ -37,17 +32,30 @@ WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
 
 @dataclass(frozen=True)
 class Slots:
-    """How many trials run at once, and what each may use."""
+    """How many trials run at once, and what each may use. ``at_most``: the user's own limit; ``elastic``:
+    whether nodes may come and go."""
 
     concurrent: int
     cpus: int
     gpus: float
+    at_most: int | None = None
+    elastic: bool = False
+
+    def asked_for(self, available: dict[str, float]) -> int:
+        """How many trials to ask for at once, now that the cluster has so much: one more than there is room
+        for. It waits, and an autoscaler sees that there is something to come for."""
+        fitting = room(available, self.cpus, self.gpus) + 1
+        return min(fitting, self.at_most or fitting)
 
 
 @contextmanager
 def ray_session(address: str | None, resources: Resources, data_bytes: int, debug: bool) -> Iterator[Slots]:
-    """Ray for the length of a study. Raises StudyError where the cluster or its room is not there."""
-    for key, value in DRIVER_SETTINGS.items():
+    """Ray for the length of a study: a private one that nobody else reaches, or the cluster at ``address``.
+    Raises StudyError where the cluster or its room is not there."""
+    if cluster := own_cluster(address):
+        address = cluster.address
+        os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(cluster.token_file))
+    for key, value in (DRIVER_SETTINGS | (LOOPBACK if on_loopback(address) else {})).items():
         os.environ.setdefault(key, value)
     protect_token()
     import ray
@@ -82,22 +90,45 @@ def _start(address: str | None, data_bytes: int, debug: bool) -> None:
 def _slots(available: dict[str, float], resources: Resources, address: str | None) -> Slots:
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     where = f"the cluster at {address}" if address else "this machine"
-    room = int(cpus // resources.cpus_per_trial)
-    if room < 1:
+    if room(available, resources.cpus_per_trial, 0.0) < 1:
         raise StudyError(
             f"resources.cpus_per_trial: {where} has {cpus:g} CPUs, a trial asks {resources.cpus_per_trial}; "
             "ask less: --set resources.cpus_per_trial=1"
         )
     # A study written for GPUs runs where there are none: training takes the device that is there.
     share = resources.gpus_per_trial if gpus else 0.0
-    if share:
-        room = min(room, int(gpus // share) if share >= 1 else int(gpus) * int(1 / share))
-    if room < 1:
+    fitting = room(available, resources.cpus_per_trial, share)
+    if fitting < 1:
         raise StudyError(
             f"resources.gpus_per_trial: {where} has {gpus:g} GPUs, a trial asks {share:g}; "
             "ask less: --set resources.gpus_per_trial=0.5"
         )
-    return Slots(min(room, resources.max_concurrent or room), resources.cpus_per_trial, share)
+    at_most = resources.max_concurrent
+    concurrent = min(fitting, at_most or fitting)
+    return Slots(concurrent, resources.cpus_per_trial, share, at_most, elastic=address is not None)
+
+
+def room(available: dict[str, float], cpus: int, gpus: float) -> int:
+    """How many trials of so many CPUs and (a share of) GPUs each a cluster holds."""
+    fitting = int(available.get("CPU", 0.0) // cpus)
+    if gpus:
+        there = available.get("GPU", 0.0)
+        fitting = min(fitting, int(there // gpus) if gpus >= 1 else int(there) * int(1 / gpus))
+    return fitting
+
+
+def own_cluster(address: str | None) -> Cluster | None:
+    """The cluster of `study cluster up`, if it is the one meant: by its address, or by `auto` where no other
+    is named."""
+    cluster = found(cluster_folder()) if address else None
+    meant = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    return cluster if cluster and cluster.alive() and meant in ("auto", cluster.address) else None
+
+
+def on_loopback(address: str | None) -> bool:
+    """Whether Ray is, or is to be, reachable from this machine alone."""
+    meant = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    return meant is None or meant.rpartition(":")[0] in ("127.0.0.1", "localhost")
 
 
 def protect_token() -> None:

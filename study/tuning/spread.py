@@ -6,9 +6,11 @@ import json
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 # How often a trial is tried again after its worker or node died; its own exceptions are not retried.
 WORKER_DEATHS = 2
+
+# How often a cluster is asked whether nodes have come or gone.
+LOOK_EVERY_S = 5.0
 
 
 def spread(
@@ -54,7 +59,7 @@ def spread(
                 storage_path=scratch,
                 verbose=0,
                 stop=_Stop(source),
-                callbacks=[_Listener(source)],
+                callbacks=[_Listener(source, slots)],
                 failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
                 progress_reporter=_Silent(),
             ),
@@ -124,11 +129,15 @@ class _Stop(_OfSource, Stopper):
 class _Listener(_OfSource, Callback):
     """Passes starts, results and deaths on to the source, in the driver, in the order they arrive."""
 
-    def __init__(self, source: TrialSource) -> None:
-        self._source = source
+    def __init__(self, source: TrialSource, slots: Slots) -> None:
+        self._source, self._slots = source, slots
         self._places: dict[str, dict[str, Any]] = {}
+        self._looked = 0.0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self._slots.elastic and time.monotonic() - self._looked > LOOK_EVERY_S:
+            self._looked = time.monotonic()
+            self._source.room(self._slots.asked_for(ray.cluster_resources()))
         for config, silent_s in self._source.overdue():
             self._end_hanging(config, silent_s, trials)
 
@@ -139,6 +148,9 @@ class _Listener(_OfSource, Callback):
             self._places[_config(trial).id] = result["started"]
         if "row" not in result:
             deliver(self._source, _config(trial), result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._source.lost(_config(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         text = _error_text(trial)

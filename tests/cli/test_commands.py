@@ -19,14 +19,15 @@ from tests.cli.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "sklearn", "matplotlib")
-DATA = ("list", "fetch", "check")
+SUBCOMMANDS = {"data": ("list", "fetch", "check"), "cluster": ("up", "show", "down", "render")}
+IN_GROUPS = [f"{group} {name}" for group, names in SUBCOMMANDS.items() for name in names]
 
 # Every help in one process: what is printed and returned for each, and what was loaded in the end.
 HELPS = """
 import contextlib, io, json, sys
 from study.cli import COMMANDS, run
 helps = {}
-for words in ([], *([name] for name in COMMANDS), *(["data", name] for name in sys.argv[1].split())):
+for words in ([], *([name] for name in COMMANDS), *(name.split() for name in sys.argv[1].split(","))):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         code = run([*words, "--help"])
@@ -39,7 +40,7 @@ print(json.dumps({"helps": helps, "loaded": loaded}))
 @pytest.fixture(scope="module")
 def helps() -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-c", HELPS, " ".join(DATA), " ".join(HEAVY)],
+        [sys.executable, "-c", HELPS, ",".join(IN_GROUPS), " ".join(HEAVY)],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         check=True,
@@ -71,7 +72,7 @@ def test_the_list_says_what_a_commands_own_help_says(name: str) -> None:
     assert docstring(COMMANDS[name], function) == inspect.cleandoc(command.help or "")
 
 
-@pytest.mark.parametrize("words", ["", *COMMANDS, *(f"data {name}" for name in DATA)])
+@pytest.mark.parametrize("words", ["", *COMMANDS, *IN_GROUPS])
 def test_help_ends_with_examples(words: str, helps: dict[str, Any]) -> None:
     code, text = helps["helps"][words]
     assert code == 0
@@ -89,7 +90,7 @@ def test_help_loads_nothing_heavy(helps: dict[str, Any]) -> None:
     assert helps["loaded"] == []
 
 
-@pytest.mark.parametrize("arguments", [(), ("data",)])
+@pytest.mark.parametrize("arguments", [(), *((group,) for group in SUBCOMMANDS)])
 def test_without_a_command_there_is_help(arguments: tuple[str, ...], study: Command) -> None:
     said = study(*arguments)
     assert said.code == 0

@@ -99,6 +99,20 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [each for each in family if each.is_running() and "ImplicitFunc" in " ".join(each.cmdline())]
 
 
+def listened_on(process: subprocess.Popen[str]) -> set[str]:
+    """The addresses at which a driver or anything that it has started takes connections."""
+    driver = psutil.Process(process.pid)
+    family = [driver, *driver.children(recursive=True)]
+    found = {
+        connection.laddr.ip
+        for each in family
+        if each.is_running()
+        for connection in each.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    return {address.removeprefix("::ffff:") for address in found}
+
+
 def audited(start: Start) -> dict[str, Any]:
     code, out, err = end(start("audit", "toy", "--json"))
     document: dict[str, Any] = json.loads(out)
@@ -114,6 +128,7 @@ def test_a_study_that_is_killed_at_every_turn_ends_like_an_undisturbed_one(
     # Its worker is killed, then everything is.
     process = start(*run)
     wait_for(root, lambda found: epochs(found) >= 10)
+    assert listened_on(process) == {"127.0.0.1"}, "Ray executes what it is sent"
     workers_of(process)[0].kill()
     wait_for(root, lambda found: any(event.get("attempt") == 2 for event in found))
     record = StudyRecord.latest(root, "toy")
