@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from study.components.datasets import LoadedData
 
-# How often a trial is tried again after its worker or node died; its own exceptions are not retried.
+# How often a trial is tried again after its worker or node died before it got any further than it had been;
+# its own exceptions are not retried.
 WORKER_DEATHS = 2
 
 # How often a cluster is asked whether nodes have come or gone.
@@ -132,6 +133,7 @@ class _Listener(_OfSource, Callback):
     def __init__(self, source: TrialSource, slots: Slots) -> None:
         self._source, self._slots = source, slots
         self._places: dict[str, dict[str, Any]] = {}
+        self._furthest: dict[str, int] = {}
         self._looked = 0.0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -146,8 +148,17 @@ class _Listener(_OfSource, Callback):
     ) -> None:
         if "started" in result:
             self._places[_config(trial).id] = result["started"]
-        if "row" not in result:
+        if "row" in result:
+            self._renew(trial, int(result["row"]["epoch"]))
+        else:
             deliver(self._source, _config(trial), result)
+
+    def _renew(self, trial: Trial, epoch: int) -> None:
+        """Whoever gets further has all tries again: on machines that come and go, deaths are no sign that
+        the trial kills its workers."""
+        if epoch > self._furthest.get(trial.trial_id, 0):
+            self._furthest[trial.trial_id] = epoch
+            trial.max_failures = trial.num_failures + WORKER_DEATHS
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._source.lost(_config(trial))
@@ -157,7 +168,7 @@ class _Listener(_OfSource, Callback):
         # Ray kills the process that fills the node's memory, and says so by this error.
         kind = "oom" if "OutOfMemoryError" in text else "worker_death"
         said = next((line for line in reversed(text.splitlines()) if "Error" in line), "no word from it")
-        reason = one_line(f"its worker died {WORKER_DEATHS + 1} times: {said}")[:300]
+        reason = one_line(f"its worker died {WORKER_DEATHS + 1} times without getting further: {said}")[:300]
         self._source.ended(
             TrialResult(_config(trial), Verdict("failed", kind, reason=reason), error=text), None
         )
