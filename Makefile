@@ -9,7 +9,7 @@ OUT ?= runs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-faults bench bench-quick bench-cliff bench-detectors bench-monitor calibration notebooks lint format clean
+.PHONY: help install demo test test-slow test-faults bench bench-quick bench-cliff bench-detectors bench-monitor calibration notebooks docs lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ test-faults: install  ## every fault: kills, cuts, damage, hangs, a soak (an hou
 notebooks: install  ## execute the notebooks on the records under OUT, and keep what they show
 	STUDY_HOME=$(abspath $(OUT)) $(BIN)/python notebooks/execute.py
 
+docs: install  ## write the reference from the code, and build the pages into site/, strictly
+	$(BIN)/python -m tests.docs.reference
+	$(BIN)/python -m zensical build --strict --clean
+
 lint: install  ## ruff and mypy alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,7 +63,7 @@ format: install  ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv and what the tools left; runs stay
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -75,5 +79,5 @@ $(VENV)/.torch: constraints.txt | $(VENV)/.created
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,docs]'
 	@touch $@
