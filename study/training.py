@@ -89,6 +89,7 @@ def train(
     shared: Path | None = None,
     model: own.Model | None = None,
     step: own.Step | None = None,
+    keep: Callable[[nn.Module], None] | None = None,
 ) -> TrialResult:
     """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
 
@@ -126,6 +127,9 @@ def train(
             metrics = final_metrics(trial, curve[-1])
             layers["end"] = measured_layers(trial, config, "end")
             complexity = final_complexity(trial, config)
+            if keep is not None:
+                with as_judged(trial):
+                    keep(copy.deepcopy(trial.model).eval())
         except Diverged as end:
             verdict = end.verdict
         spent, events = gradient_evaluations(trial, verdict), trial.monitor.events

@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("conductor", "planning", "report", "export", "submission", "serial"),
         ("running", "audit", "cleaning", "notifying"),
-        ("face",),
+        ("face", "promoting"),
     ),
     (("cli",), ("__main__",)),
 )

@@ -46,6 +46,7 @@ COMMANDS = {
     "stop": "submitted",
     "cluster": "cluster",
     "fetch": "fetch",
+    "promote": "promote",
     "doctor": "doctor",
 }
 

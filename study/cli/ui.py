@@ -51,8 +51,11 @@ def ui(port: int, root: Path, tracking_uri: str | None, open_browser: bool) -> N
         with server.mlflow_server(uri, artifacts, port) as running:
             page = views.experiments_page(running.address)
             click.echo(f"MLflow   {page}")
-            for name, experiment_id in server.studies(running.address).items():
+            for place, (name, experiment_id) in enumerate(server.studies(running.address).items()):
                 click.echo(f"{name}   {views.view_page(running.address, experiment_id, 'trials')}")
+                for question, answer in views.question_pages(running.address, experiment_id).items():
+                    if place == 0:  # the youngest; the others' descriptions have their own
+                        click.echo(f"  {question}\n    {answer}")
             click.echo("Ctrl-C ends it", err=True)
             if open_browser:
                 click.launch(page)

@@ -6,9 +6,11 @@ words        what MLflow admits, and how ours is written there; pure
 views        descriptions and saved views for the UI; pure
 outbox       what of the journal is pending
 store        the experiment and the runs in MLflow
+machine      what MLflow measures of this machine meanwhile
 feeder       bringing the one into the other: once, or alongside a study
 audit        whether they agree
 fetching     having a record back from MLflow alone
+models       a trained network, logged and registered
 server       MLflow's UI on this machine; ``site`` is its face
 """
 
@@ -18,11 +20,13 @@ from study.tracking.addresses import check, default_tracking_uri
 from study.tracking.audit import differences, left_running
 from study.tracking.feeder import Feeder, Synced, sync
 from study.tracking.fetching import Fetched, fetch
+from study.tracking.models import Registered, register, run_of
 from study.tracking.outbox import pending
 
 __all__ = [
     "Feeder",
     "Fetched",
+    "Registered",
     "Synced",
     "check",
     "default_tracking_uri",
@@ -30,5 +34,7 @@ __all__ = [
     "fetch",
     "left_running",
     "pending",
+    "register",
+    "run_of",
     "sync",
 ]

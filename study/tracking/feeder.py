@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import threading
 import time
@@ -17,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from study.errors import StudyError, TrackingError, one_line
 from study.record import StudyRecord, is_running
-from study.tracking import outbox
+from study.tracking import machine, outbox
 from study.tracking.projection import SILENT, STUDY, Projection
 from study.tracking.store import Store, load_mlflow
 
@@ -217,9 +218,12 @@ class Feeder:
         self.trouble: str | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow-feeder", daemon=True)
+        self._measuring = not machine.wanted()
 
     def __enter__(self) -> Self:
         load_mlflow()
+        if machine.wanted():
+            importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
         self._thread.start()
         return self
 
@@ -254,6 +258,7 @@ class Feeder:
                         feed = held.enter_context(Feed(self.record, self.uri))
                     if feed is not None:
                         feed.drain(whole=last)
+                        self._measure(held, feed)
                         if last:
                             feed.settle()
                     failures, self.trouble = 0, None
@@ -265,6 +270,12 @@ class Feeder:
                 took = time.monotonic() - began
                 backed_off = min(self.every_s * 2**failures, max(LONGEST_WAIT_S, self.every_s))
                 self._closing.wait(backed_off if failures else max(self.every_s, took))
+
+    def _measure(self, held: ExitStack, feed: Feed) -> None:
+        """Once the study's run is there: what MLflow measures of the machine, if that is wanted."""
+        if not self._measuring and STUDY in feed.store.runs:
+            held.enter_context(machine.measured(feed.store.runs[STUDY].run_id, self.uri))
+            self._measuring = True
 
     @staticmethod
     def _told(error: Exception) -> str:

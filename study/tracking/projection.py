@@ -45,9 +45,18 @@ SILENT = ("ended",)
 Point = tuple[str, float, int, int]
 
 
+@dataclass(frozen=True)
+class DataSet:
+    """What a study trains on: MLflow's data set, known by its fingerprint. ``part``: of the published one."""
+
+    name: str
+    fingerprint: str
+    part: bool
+
+
 @dataclass
 class Run:
-    """One MLflow run. ``tags``, ``params`` and ``points`` are those not handed over yet."""
+    """One MLflow run. ``tags``, ``params``, ``points`` and ``data`` are those not handed over yet."""
 
     name: str
     attempt: int
@@ -60,6 +69,7 @@ class Run:
     points: list[Point] = field(default_factory=list)
     last: dict[str, float] = field(default_factory=dict)
     epoch: int = 0
+    data: DataSet | None = None
 
     def end(self, status: str, end_ms: int) -> None:
         self.status, self.end_ms = status, end_ms
@@ -124,7 +134,7 @@ class Projection:
         """A run's news (or everybody's) have reached MLflow."""
         for each in list(self.changed) if key is None else [key]:
             run = self.runs[each]
-            run.tags, run.params, run.points = {}, {}, []
+            run.tags, run.params, run.points, run.data = {}, {}, [], None
             del self.changed[each]
 
     # -- events ------------------------------------------------------------------------------------
@@ -134,6 +144,7 @@ class Projection:
         self.settle()
         study.status, study.end_ms = "RUNNING", None
         study.tags |= session_tags(event)
+        study.data = data_of(event)
         self.sessions.append(event)
         self._change(STUDY)
 
@@ -202,7 +213,6 @@ def study_run(record: StudyRecord, at: int) -> Run:
         "objective": f"{spec.objective.direction} {spec.objective.metric}",
         "arms": cut(", ".join(arm.name for arm in spec.arms()), MAX_TAG),
         "progress": f"0 of {spec.trial_count} trials",
-        "mlflow.note.content": cut(study_note(record), MAX_NOTE),
     }
     search = {f"search.{name}": value for name, value in spec.search.model_dump(mode="json").items()}
     compared = {key: ", ".join(map(plain, values)) for key, values in spec.compared.items()}
@@ -250,6 +260,14 @@ def session_tags(event: Event) -> dict[str, str]:
     }
 
 
+def data_of(event: Event) -> DataSet | None:
+    """The data that the study was started on; None where an older version of ours did not say."""
+    found = (event.get("environment") or {}).get("data") or {}
+    if not found.get("fingerprint"):
+        return None
+    return DataSet(str(found.get("name", "")), str(found["fingerprint"]), bool(found.get("part")))
+
+
 def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
     """How it ended, for people (one tag a fact) and for machines (the whole result)."""
     verdict = result["verdict"]
@@ -274,21 +292,6 @@ def final_points(run: Run, result: Mapping[str, Any], at: int) -> list[Point]:
 
 
 # -- texts -------------------------------------------------------------------------------------------
-
-
-def study_note(record: StudyRecord) -> str:
-    """The description of the study's run."""
-    spec = record.spec
-    trials = f"`tags.digest = '{record.digest}' AND tags.phase = 'tune'` (or `'confirm'`)"
-    lines = [
-        f"**{spec.question}**",
-        (
-            "The study's own run; one run a trial stands under it. Its parameters are held, or compared "
-            f"(several values), or tuned (a range). To list the trials flat, filter by {trials}."
-        ),
-        "Under Artifacts: the report, and in `record/` the resolved study file and each start's environment.",
-    ]
-    return "\n\n".join(lines)
 
 
 def trial_note(result: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ lost can leave a second, empty run; the next time the runs are looked for it is 
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import re
@@ -24,9 +25,10 @@ from typing import TYPE_CHECKING
 from study.errors import TrackingError, one_line
 from study.record import StudyRecord
 from study.tracking.addresses import artifact_location, redacted, sqlite_path
+from study.tracking.machine import PREFIX
 from study.tracking.outbox import identity
-from study.tracking.projection import STUDY, Point, Run
-from study.tracking.views import experiment_tags
+from study.tracking.projection import STUDY, DataSet, Point, Run
+from study.tracking.views import experiment_tags, study_note
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 # At most this many in one request (mlflow/utils/validation.py).
 MAX_POINTS, MAX_WORDS = 1000, 100
+# The longest digest of a data set; a fingerprint is longer, and stands whole in the data set's profile.
+MAX_DIGEST = 36
 
 # Said to MLflow before it is imported. Its own retries would hold a thread for minutes, and could make
 # a run twice when an answer gets lost: going on later, from the journal, is the retry.
@@ -96,11 +100,15 @@ class Store:
             }
 
     def describe(self) -> None:
-        """Give the experiment its description and its views."""
+        """Give the experiment its description and its views, and the study's run its own."""
         if self._described:
             return
         there = self.experiment
         with dressed(self.uri):
+            if (known := self.runs.get(STUDY)) is not None:
+                note = study_note(self.record, there.experiment_id)
+                self.client.set_tag(known.run_id, "mlflow.note.content", note)
+                self.steps += 1
             for key, value in experiment_tags(
                 self.record, there.experiment_id, there.creation_time or 0
             ).items():
@@ -125,6 +133,8 @@ class Store:
             # A parameter can be set once; what an older version of ours wrote stands.
             run.params = {name: text for name, text in run.params.items() if name not in known.params}
             self._log(known.run_id, run)
+            if run.data is not None:
+                self._log_data(known.run_id, run.data)
             self._end(key, known, run)
 
     def log_text(self, text: str, artifact: str) -> None:
@@ -156,11 +166,12 @@ class Store:
         return runs
 
     def points(self, run: MlflowRun) -> list[Point]:
-        """All points of a run."""
+        """All points of a run, but for what MLflow itself measured of the machine."""
         with dressed(self.uri):
             return [
                 (point.key, point.value, point.timestamp, point.step)
                 for metric in run.data.metrics
+                if not metric.startswith(PREFIX)
                 for point in self.client.get_metric_history(run.info.run_id, metric)
             ]
 
@@ -227,6 +238,20 @@ class Store:
             )
             self.steps += 1
             run.told(len(points), params, tags)
+
+    def _log_data(self, run_id: str, data: DataSet) -> None:
+        """What the run trains on. MLflow knows a data set by name and digest, so it may be said again."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        entry = Dataset(
+            name=data.name,
+            digest=data.fingerprint[:MAX_DIGEST],
+            source_type="study",
+            source=json.dumps({"name": data.name}),
+            profile=json.dumps({"fingerprint": data.fingerprint, "part": data.part}),
+        )
+        self.client.log_inputs(run_id, [DatasetInput(entry, [InputTag("mlflow.data.context", "training")])])
+        self.steps += 1
 
     def _end(self, key: str, known: Known, run: Run) -> None:
         if known.status == run.status:

@@ -43,10 +43,20 @@ def experiments_page(address: str) -> str:
     return f"{address.rstrip('/')}/#/experiments?{CLASSIC}"
 
 
-def view_page(address: str, experiment_id: str, view: str) -> str:
-    """One view of one study, at a server's address; an empty address gives a link within the UI."""
+def view_page(address: str, experiment_id: str, view: str, charts: bool = False) -> str:
+    """One view of one study, as a table or as charts, at a server's address; an empty address gives a link
+    within the UI."""
     start = f"{address.rstrip('/')}/" if address else ""
-    return f"{start}#/experiments/{experiment_id}/runs?viewStateShareKey={view}&{CLASSIC}"
+    mode = "&compareRunsMode=CHART" if charts else ""
+    return f"{start}#/experiments/{experiment_id}/runs?viewStateShareKey={view}{mode}&{CLASSIC}"
+
+
+def question_pages(address: str, experiment_id: str) -> dict[str, str]:
+    """The questions that people ask of a study, each with the page that answers it."""
+    return {
+        question: view_page(address, experiment_id, view, charts)
+        for question, (view, charts) in QUESTIONS.items()
+    }
 
 
 def views(record: StudyRecord) -> dict[str, tuple[str, State]]:
@@ -55,6 +65,7 @@ def views(record: StudyRecord) -> dict[str, tuple[str, State]]:
         "trials": (f"Trials ({record.digest})", trials_view(record)),
         "replicates": (f"Replicates ({record.digest})", replicates_view(record)),
         "arms": (f"Arms ({record.digest})", arms_view(record)),
+        "diverged": (f"Diverged ({record.digest})", diverged_view(record)),
         "records": ("All records", records_view()),
     }
 
@@ -71,6 +82,21 @@ def description(record: StudyRecord, experiment_id: str) -> str:
         claims_text(spec),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def study_note(record: StudyRecord, experiment_id: str) -> str:
+    """The description of the study's own run, with a link for each question."""
+    trials = f"`tags.digest = '{record.digest}' AND tags.phase = 'tune'` (or `'confirm'`)"
+    lines = [
+        f"**{record.spec.question}**",
+        (
+            "The study's own run; one run a trial stands under it. Its parameters are held, or compared "
+            f"(several values), or tuned (a range). To list the trials flat, filter by {trials}."
+        ),
+        "\n".join(f"- [{question}]({page})" for question, page in question_pages("", experiment_id).items()),
+        "Under Artifacts: the report, and in `record/` the resolved study file and each start's environment.",
+    ]
+    return cut("\n\n".join(lines), MAX_NOTE)
 
 
 HOW_TO_READ = """\
@@ -112,6 +138,8 @@ def trials_view(record: StudyRecord) -> State:
         "gradient_norm",
     ]
     charts = [parallel_chart(tuned, spec.objective.metric), *map(line_chart, dict.fromkeys(curves))]
+    if LEARNING_RATE in tuned:
+        charts.insert(0, scatter_chart(LEARNING_RATE, spec.objective.metric))
     return view(of(record, "tune"), judged, spec.objective.direction == "minimize", columns, charts)
 
 
@@ -133,6 +161,17 @@ def arms_view(record: StudyRecord) -> State:
     """The replicates' means by arm, over those that have the metric; the report counts the others too."""
     keys = [{"mode": "tag", "groupByData": "arm"}]
     return {**replicates_view(record), "groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
+
+
+def diverged_view(record: StudyRecord) -> State:
+    """The trials that diverged, tuned or confirmed: how, when and at which settings."""
+    names = ("arm", "phase", "verdict.kind", "verdict.step", "verdict.reason")
+    columns = [
+        *(column("tags", name) for name in names),
+        *(column("params", key) for key in tuned_keys(record.spec)),
+    ]
+    search = f"tags.digest = '{record.digest}' AND tags.verdict = 'diverged'"
+    return view(search, column("tags", "arm"), True, columns, [])
 
 
 def records_view() -> State:
@@ -175,6 +214,11 @@ def bar_chart(metric: str) -> State:
     return chart("BAR", metric, metricKey=metric)
 
 
+def scatter_chart(param: str, metric: str) -> State:
+    axes = {"xaxis": {"key": param, "type": "PARAM"}, "yaxis": {"key": metric, "type": "METRIC"}}
+    return {**chart("SCATTER", "scatter", **axes), "runsCountToCompare": MOST_POINTS}
+
+
 def parallel_chart(params: list[str], metric: str) -> State:
     return chart("PARALLEL", "parallel", selectedParams=params, selectedMetrics=[metric], showAllRuns=True)
 
@@ -198,3 +242,18 @@ def column(kind: str, key: str) -> str:
 
 def tuned_keys(spec: StudySpec) -> list[str]:
     return list(dict.fromkeys(key for arm in spec.arms() for key in arm.space.keys))
+
+
+LEARNING_RATE = "optimizer.lr"
+
+# How many runs a scatter chart shows, as the UI's own do.
+MOST_POINTS = 100
+
+# Each with its view, and whether its charts answer it or its table.
+QUESTIONS: dict[str, tuple[str, bool]] = {
+    "What did the search try, best first?": ("trials", False),
+    "Learning rate against the objective, and parallel coordinates": ("trials", True),
+    "Which curves do the arms have?": ("arms", True),
+    "What did each replicate score, and with which seed?": ("replicates", False),
+    "What diverged, when, and at which settings?": ("diverged", False),
+}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,9 @@ from study import tracking
 from study.errors import TrackingError
 from study.record import JournalWriter, StudyRecord
 from study.tracking import outbox
+from study.tracking.machine import SWITCH
 from study.tracking.store import connect
+from study.tracking.views import QUESTIONS
 from study.trial import Verdict
 from tests.tracking.records import begin, config, cut, new_record, points, row, run_trial, write_study
 
@@ -321,3 +325,69 @@ def test_a_parameter_that_an_older_version_wrote_stands(record: StudyRecord, uri
 def test_a_note_holds_no_password(record: StudyRecord) -> None:
     outbox.save(record, "postgresql://me:secret@host/mlflow", outbox.Cursor())
     assert "secret" not in (record.folder / "mlflow.json").read_text()
+
+
+def test_the_data_set_is_known_by_its_fingerprint_however_often_it_is_said(
+    record: StudyRecord, uri: str
+) -> None:
+    for _ in range(2):
+        tracking.sync(record, uri)
+        (record.folder / "mlflow.json").unlink()
+        inputs = stored(record, uri)[f"acts@{record.digest}"].inputs
+        assert inputs is not None
+        (said,) = inputs.dataset_inputs
+        assert (said.dataset.name, said.dataset.digest) == ("digits", "ab12")
+        assert json.loads(said.dataset.profile or "")["fingerprint"] == "ab12"
+
+
+def test_the_studys_run_has_a_link_for_each_question(record: StudyRecord, uri: str) -> None:
+    tracking.sync(record, uri)
+    note = stored(record, uri)[f"acts@{record.digest}"].data.tags["mlflow.note.content"]
+    experiment = connect(uri).get_experiment_by_name("acts")
+    assert experiment is not None
+    for question, (view, _) in QUESTIONS.items():
+        page = f"#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={view}&"
+        assert f"- [{question}]({page}" in note
+        assert f"mlflow.sharedViewState.{view}" in experiment.tags
+
+
+def test_the_view_of_what_diverged_finds_it(record: StudyRecord, uri: str) -> None:
+    tracking.sync(record, uri)
+    experiment = connect(uri).get_experiment_by_name("acts")
+    assert experiment is not None
+    view = json.loads(experiment.tags["mlflow.sharedViewState.diverged"])
+    search = json.loads(view["state"])["searchFilter"]
+    found = connect(uri).search_runs([experiment.experiment_id], search)
+    assert [run.info.run_name for run in found] == ["elu/tune/0"]
+
+
+def test_the_machine_is_measured_where_mlflows_switch_asks_and_is_no_difference(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SWITCH, "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    made = new_record(tmp_path)
+    with tracking.Feeder(made, uri, every_s=0.1), JournalWriter(made) as journal:
+        begin(journal)
+        assert eventually(lambda: measured(made, uri))
+        run_trial(journal, config())
+        journal.append("finished")
+    assert tracking.differences(made, uri) == []
+
+
+def measured(record: StudyRecord, uri: str) -> bool:
+    metrics = [run.data.metrics for run in stored(record, uri).values()] if known(record, uri) else []
+    return any("system/system_memory_usage_percentage" in each for each in metrics)
+
+
+def known(record: StudyRecord, uri: str) -> bool:
+    return connect(uri).get_experiment_by_name(record.name) is not None
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 60.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.2)
+    return False
