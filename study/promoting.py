@@ -42,8 +42,8 @@ class Whole(nn.Module):
         self.register_buffer("scale", source.scale)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        inputs = inputs.permute(0, 3, 1, 2) if self.pictures else inputs
-        outputs: Tensor = self.network((inputs - self.mean) * self.scale)
+        normalised = ((inputs.flatten(1) - self.mean) * self.scale).view_as(inputs)
+        outputs: Tensor = self.network(normalised.permute(0, 3, 1, 2) if self.pictures else normalised)
         return outputs
 
 

@@ -26,6 +26,7 @@ from tests.good_study import GOOD
 SMALL = (
     'scientific.arms=["relu+bn", "elu"]',
     "fixed.training.epochs=2",
+    "fixed.training.precision=fp32",  # as the exported network answers
     "search.trials_per_arm=1",
     "search.replicates=2",
     "fixed.dataset.train_size=100",

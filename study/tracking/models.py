@@ -8,6 +8,7 @@ Written by torch.export, so nothing is pickled, and loading it asks for torch al
 from __future__ import annotations
 
 import importlib
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -114,9 +115,10 @@ def current_store(uri: str) -> Iterator[None]:
     load_mlflow()
     import mlflow
 
-    before = mlflow.get_tracking_uri()
+    # Not get_tracking_uri(), which names the default where none is set: set, that would hold for good.
+    before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type] # None forgets it, variable and all
