@@ -76,8 +76,8 @@ def watch(processes: ForkServerContext, trials: int, with_mlflow: bool) -> None:
         assert audit(StudyRecord.latest(root, "toy")) == []
     finally:
         shutil.rmtree(root)
-    # The first thousand warm up: libraries are imported, arenas are filled. Later ones are taken together, for
-    # an arena more or less is 5 % of one of them.
+    # The first thousand warm up: libraries are imported, arenas are filled. The later ones are taken
+    # together, for an arena more or less is 5 % of one of them.
     growth = (seen[-1][1] / seen[1][1]) ** (1 / (len(seen) - 2))
     assert growth < 1.05, f"memory grows by {growth - 1:.1%} in a thousand trials: {seen}"
     assert {descriptors for _, _, descriptors, _ in seen[1:]} == {seen[1][2]}, "descriptors"
