@@ -33,12 +33,14 @@ class Usual:
 @dataclass(frozen=True)
 class Draft:
     """What a new study compares, tunes and holds. ``compared`` has a list of values for each
-    *component.argument*, ``tuned`` a range or a list of choices."""
+    *component.argument*, ``tuned`` a range or a list of choices; ``file`` is the user's own data, for the
+    data sets that are read from one."""
 
     name: str
     compared: Mapping[str, list[Scalar]]
     tuned: Mapping[str, Leaf]
     dataset: str = "digits"
+    file: str = ""
     task: str = "classification"
     model: str = ""
     optimizer: str = "sgd"
@@ -56,7 +58,7 @@ class Draft:
         """What is held: nothing that is compared or tuned, and no argument of a component whose name is."""
         model = self.model or self.usual.model
         held: Held = {
-            "dataset": {"name": self.dataset},
+            "dataset": {"name": self.dataset, **({"path": self.file} if self.file else {})},
             "model": {"name": model, **WIDTHS.get(model, {})},
             "activation": {"name": "relu"},
             "loss": {"name": self.usual.loss},

@@ -31,6 +31,9 @@ LEARNING_RATE = "optimizer.lr"
 @click.argument("name", metavar="NAME|FILE")
 @click.option("--dataset", help="See: study data list.  [default: digits]")
 @click.option(
+    "--file", default="", metavar="NPZ", help="Your own data, where --dataset reads a file of yours."
+)
+@click.option(
     "--compare", multiple=True, metavar="KEY=A,B", help="What is compared; each combination is an arm."
 )
 @click.option(
@@ -51,6 +54,7 @@ LEARNING_RATE = "optimizer.lr"
 def init(
     name: str,
     dataset: str | None,
+    file: str,
     compare: tuple[str, ...],
     tune: tuple[str, ...],
     question: str | None,
@@ -73,11 +77,18 @@ def init(
       study init mine --yes                              relu and elu, with and without batch norm
       study init mine --compare optimizer.name=sgd,adamw --tune optimizer.lr=1e-5:1.0
       study init ./studies/mine.toml --dataset cifar10 --epochs 20 --trials 16
+      study init waves --dataset npz_regression --file waves.npz --compare loss.name=mse,mae
     """
     path = path_of(name)
     ask = not yes and not as_json and sys.stdin.isatty()
     dataset = dataset or asked(ask, "Data set", "digits")
     task = task_of(dataset)
+    if file and not dataset.startswith("npz_"):
+        raise StudyFileError(
+            f"--file {file}", f"{dataset} is not read from a file of yours", None, "--dataset npz_regression"
+        )
+    if dataset.startswith("npz_") and not file:
+        raise StudyFileError(f"--dataset {dataset}", "is read from a file of yours", None, "--file mine.npz")
     compare = compare or tuple(asked(ask, "Compared, KEY=A,B", " ".join(USUAL[task].compare)).split())
     tune = tune or tuple(asked(ask, "Tuned in each arm, KEY=LOW:HIGH", TUNE).split())
     epochs = epochs or int(asked(ask, "Epochs", "10", click.IntRange(1)))
@@ -90,6 +101,7 @@ def init(
         compared,
         tuned,
         dataset=dataset,
+        file=file,
         task=task,
         model=model,
         optimizer=optimizer,

@@ -24,6 +24,7 @@ VARIANTS = {
     "sizes": ("--compare", "dataset.train_size=100,1000", "--replicates", "0"),
     "cifar": ("--dataset", "cifar10", "--epochs", "30", "--trials", "16"),
     "numbers": ("--dataset", "sinc"),
+    "own data": ("--dataset", "npz_regression", "--file", "waves.npz", "--compare", "loss.name=mse,mae"),
     "a question": ("--question", 'Is "elu" any good?\tReally?'),
 }
 
@@ -35,6 +36,16 @@ def test_what_it_writes_passes_the_check(flags: tuple[str, ...], study: Command)
     checked = study("check", "./fresh.toml")
     assert (checked.code, checked.err) == (0, "")
     assert "profile quick" in checked.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "way_out"),
+    [(("--dataset", "npz_regression"), "--file mine.npz"), (("--file", "a.npz"), "--dataset npz_regression")],
+)
+def test_a_file_of_ones_own_goes_with_the_data_sets_that_are_read_from_one(
+    flags: tuple[str, ...], way_out: str, study: Command
+) -> None:
+    assert_one_line(study("init", "fresh", "--yes", *flags), way_out)
 
 
 def test_every_part_has_a_comment_and_the_schema_is_named(study: Command, folder: Path) -> None:
