@@ -187,9 +187,11 @@ def test_ctrl_c_once_sigterm_and_ctrl_c_twice(start: Start, tmp_path: Path) -> N
     process = start(*run)
     wait_for(root, lambda found: epochs(found) >= 30)
     process.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # two at once may arrive as one
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    assert end(process)[0] == 130
+    # Not end(): what Ray started holds the pipes until it has noticed.
+    assert process.wait(60) == 130
     assert time.monotonic() - began < 5, "twice is at once"
     assert end(start(*run))[0] == 0
     audited(start)
