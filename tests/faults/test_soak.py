@@ -80,5 +80,8 @@ def watch(processes: ForkServerContext, trials: int, with_mlflow: bool) -> None:
     # together, for an arena more or less is 5 % of one of them.
     growth = (seen[-1][1] / seen[1][1]) ** (1 / (len(seen) - 2))
     assert growth < 1.05, f"memory grows by {growth - 1:.1%} in a thousand trials: {seen}"
-    assert {descriptors for _, _, descriptors, _ in seen[1:]} == {seen[1][2]}, "descriptors"
-    assert {threads for _, _, _, threads in seen[1:]} == {seen[1][3]}, "threads"
+    for at, what in ((2, "descriptors"), (3, "threads")):
+        counts = [each[at] for each in seen[1:]]
+        # One that is about to be closed, to a store or of a feeder, may be met.
+        assert counts[-1] <= counts[0], f"{what}: {counts}"
+        assert max(counts) <= counts[0] + 2, f"{what}: {counts}"
