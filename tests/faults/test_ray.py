@@ -215,8 +215,8 @@ def test_twenty_workers_killed_over_forty_trials(start: Start, tmp_path: Path) -
     """Each goes on from its checkpoint, and the study takes at most half as long again. A worker that has not
     got any further since the last one died is left alone: thrice in a row would be the trial's own fault."""
     root = tmp_path / "runs"
-    size = ("--set", "search.trials_per_arm=30", "--set", "search.replicates=10")
-    size += ("--max-concurrent", "1")  # whatever is done, the one that was killed last has done it
+    size = ["--set", "search.trials_per_arm=30", "--set", "search.replicates=10"]
+    size += ["--max-concurrent", "1"]  # whatever is done, the one that was killed last has done it
     began = time.monotonic()
     assert end(start("run", "toy.toml", "--set", "search.seed=1", *size), 800)[0] == 0
     undisturbed_s = time.monotonic() - began
