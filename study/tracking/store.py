@@ -73,6 +73,7 @@ class Store:
         self.runs: dict[str, Known] = {}
         self.steps = 0  # requests that went through
         self._described = False
+        self._noted = ""  # the run that has its description
         load_mlflow()
         with dressed(uri):
             self.client = connect(uri)
@@ -105,9 +106,10 @@ class Store:
             return
         there = self.experiment
         with dressed(self.uri):
-            if (known := self.runs.get(STUDY)) is not None:
+            if (known := self.runs.get(STUDY)) is not None and self._noted != known.run_id:
                 note = study_note(self.record, there.experiment_id)
                 self.client.set_tag(known.run_id, "mlflow.note.content", note)
+                self._noted = known.run_id
                 self.steps += 1
             for key, value in experiment_tags(
                 self.record, there.experiment_id, there.creation_time or 0
@@ -135,6 +137,7 @@ class Store:
             self._log(known.run_id, run)
             if run.data is not None:
                 self._log_data(known.run_id, run.data)
+                run.data = None  # what went through is not said again, or a try may never get beyond it
             self._end(key, known, run)
 
     def log_text(self, text: str, artifact: str) -> None:
