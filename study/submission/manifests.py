@@ -228,7 +228,7 @@ def as_yaml(manifest: Manifest) -> str:
     import yaml
 
     apart = json.loads(json.dumps(manifest))
-    return str(yaml.safe_dump(apart, sort_keys=False, width=110))
+    return str(yaml.safe_dump(apart, sort_keys=False, width=110, explicit_start=True))
 
 
 MANAGED_BY, DIGEST, SUBMISSION = "app.kubernetes.io/managed-by", "study/digest", "study/submission"
