@@ -55,7 +55,7 @@ def test_what_is_submitted_can_be_looked_at(line: str, copies: None, study: Comm
 
 def test_the_cluster_that_is_rendered_is_printed(copies: None, study: Command) -> None:
     (line,) = (line for line in STUDY if "render" in line)
-    assert study(*shlex.split(line)[1:]).out.startswith("apiVersion: ray.io/v1")
+    assert study(*shlex.split(line)[1:]).out.startswith("---\napiVersion: ray.io/v1")
 
 
 def test_the_image_is_built_as_its_file_says() -> None:
