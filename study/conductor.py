@@ -71,13 +71,15 @@ class Conductor:
         concurrent: int = 1,
         deadline: float | None = None,
         watch: Callable[[Conductor], None] = lambda conductor: None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """``worst`` is the objective's value for a trial that learned nothing (chance, or the loss of
-        the best constant); ``deadline`` is a time.monotonic() after which no trial is started.
+        the best constant); ``deadline`` is a moment of ``now`` after which no trial is started.
         ``watch`` is called when something has happened; it finds trials that ended in ``news``."""
         self.spec: StudySpec = record.spec
         self.journal = journal
         self.worst, self.concurrent, self.deadline, self.watch = worst, concurrent, deadline, watch
+        self._now = now
         self.arms = {
             arm.name: ArmProgress(arm, search_inside(self.spec, arm), stopping_rule(self.spec, arm))
             for arm in self.spec.arms()
@@ -96,7 +98,7 @@ class Conductor:
         self.spared: set[str] = set()
         self.faults: set[tuple[str, str]] = set()
         self._saved: dict[str, int] = {}
-        self._silence = Silence(self.spec.resources.silence_s)
+        self._silence = Silence(self.spec.resources.silence_s, now)
         self._replay(record)
 
     # -- what others ask ---------------------------------------------------------------------------
@@ -106,12 +108,12 @@ class Conductor:
             return None
         config = self._interrupted() or self._next_confirm() or self._next_tune()
         if config is not None:
-            self.running[config.id] = Running(config, time.monotonic())
+            self.running[config.id] = Running(config, self._now())
             self.watch(self)
         return config
 
     def exhausted(self) -> bool:
-        if self.deadline is not None and time.monotonic() > self.deadline and self.missing():
+        if self.deadline is not None and self._now() > self.deadline and self.missing():
             self.out_of_time = True
         cut_short = self.stopping() or self.out_of_time or self.sampler_failure is not None
         return cut_short or not self.missing()
@@ -193,7 +195,7 @@ class Conductor:
         result = result.with_curve(tuple(running.rows))
         self.journal.result(result.config.id, max(1, self.attempts.get(result.config.id, 0)), result)
         self._account(result)
-        self.wall_seconds.append(time.monotonic() - running.since)
+        self.wall_seconds.append(self._now() - running.since)
         self.news.append(result)
         failed = result.verdict.status == "failed"
         self.failures = [*self.failures, result] if failed else []
@@ -261,7 +263,7 @@ class Conductor:
         index = len(behind.asked["tune"])
         if index >= self.spec.search.trials_per_arm:
             return None
-        began = time.monotonic()
+        began = self._now()
         try:
             tuned = behind.search.ask(index)
         except Exception as error:  # noqa: BLE001 -- a sampler's bug must not take the running trials with it
@@ -269,7 +271,7 @@ class Conductor:
             what = f"the sampler failed at {behind.arm.name}: {self.sampler_failure}"
             self.journal.append("fault", arm=behind.arm.name, what=what)
             return None
-        self._told_if_slow(behind.arm, index, time.monotonic() - began)
+        self._told_if_slow(behind.arm, index, self._now() - began)
         hyperparameters = behind.arm.complete(tuned)
         seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", index)
         split_seed = derive_seed(self.spec.name, self.spec.search.seed, "tune", "split")
