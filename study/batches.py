@@ -47,16 +47,20 @@ class Examples:
         return self.inputs.ndim == 4
 
     def normalised(self, inputs: Tensor) -> Tensor:
-        """(b, h, w, c) bytes as (b, c, h, w) floats. The permuted view *is* channels last. Vectors keep
-        their shape."""
-        floats = inputs.contiguous().to(torch.float32, copy=True)
-        # As rows of numbers: channel by channel it takes eight times as long.
-        floats.flatten(1).sub_(self.mean).mul_(self.scale)
-        return floats.permute(0, 3, 1, 2) if self.pictures else floats
+        return normalise(inputs, self.mean, self.scale)
 
     def batch(self, index: Tensor) -> Batch:
         """Those at ``index``, as they are."""
         return self.normalised(self.inputs.index_select(0, index)), self.targets[index]
+
+
+def normalise(inputs: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Pictures (b, h, w, c), bytes or floats of their size, as (b, c, h, w) floats: the permuted view *is*
+    channels last. Vectors keep their shape. ``mean`` and ``scale`` as in Examples."""
+    floats = inputs.contiguous().to(torch.float32, copy=True)
+    # As rows of numbers: channel by channel it takes eight times as long.
+    floats.flatten(1).sub_(mean).mul_(scale)
+    return floats.permute(0, 3, 1, 2) if inputs.ndim == 4 else floats
 
 
 def resident(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from study import tracking, training
-from study.batches import Examples, resident
+from study.batches import Examples, normalise, resident
 from study.components.datasets.info import LoadedData
 from study.errors import RecordError, StudyError
 from study.record import StudyRecord
@@ -37,13 +37,12 @@ class Whole(nn.Module):
 
     def __init__(self, network: nn.Module, source: Examples) -> None:
         super().__init__()
-        self.network, self.pictures = network, source.pictures
+        self.network = network
         self.register_buffer("mean", source.mean)
         self.register_buffer("scale", source.scale)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        normalised = ((inputs.flatten(1) - self.mean) * self.scale).view_as(inputs)
-        outputs: Tensor = self.network(normalised.permute(0, 3, 1, 2) if self.pictures else normalised)
+        outputs: Tensor = self.network(normalise(inputs, self.mean, self.scale))
         return outputs
 
 
