@@ -9,12 +9,11 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from study.errors import StudyError, one_line, shorten
+from study.errors import StudyError, one_line
+from study.submission.commands import absent, run
 from study.submission.manifests import DIGEST, MANAGED_BY, SUBMISSION, as_yaml, name_of, ray_job, study_map
 from study.submission.order import Job, Order, State, is_of
 from study.submission.target import KubeRayTarget
-
-COMMAND_S = 60.0
 
 
 def render(order: Order, target: KubeRayTarget, job_id: str) -> dict[str, str]:
@@ -53,7 +52,7 @@ def logs(target: KubeRayTarget, job_id: str, follow: bool) -> Iterator[str]:
             assert process.stdout is not None
             yield from process.stdout
     except FileNotFoundError as error:
-        raise _absent() from error
+        raise absent("kubectl", WITHOUT_KUBECTL) from error
 
 
 def stop(target: KubeRayTarget, job_id: str) -> None:
@@ -80,25 +79,10 @@ def _command(target: KubeRayTarget, *words: str) -> list[str]:
 
 
 def _kubectl(target: KubeRayTarget, *words: str, given: str | None = None) -> str:
-    """What kubectl prints. StudyError, in its words, where it fails or is not there."""
-    command = _command(target, *words)
-    try:
-        done = subprocess.run(
-            command, input=given, capture_output=True, text=True, timeout=COMMAND_S, check=False
-        )
-    except FileNotFoundError as error:
-        raise _absent() from error
-    except subprocess.TimeoutExpired as error:
-        raise StudyError(f"kubectl does not answer within {COMMAND_S:.0f} s") from error
-    if done.returncode:
-        raise StudyError(f"kubectl: {shorten(one_line(done.stderr or done.stdout), 300)}")
-    return done.stdout
+    return run(*_command(target, *words), way_out=WITHOUT_KUBECTL, given=given)
 
 
-def _absent() -> StudyError:
-    return StudyError("there is no kubectl here; install it, or see what would be sent: --dry-run")
-
-
+WITHOUT_KUBECTL = "install it, or see what would be sent: --dry-run"
 DEPLOYMENTS: dict[str, State] = {
     "Suspending": "stopped",
     "Suspended": "stopped",

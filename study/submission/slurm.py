@@ -6,7 +6,6 @@ import re
 import secrets
 import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from getpass import getuser
@@ -14,13 +13,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from study.errors import StudyError, one_line, shorten
+from study.errors import StudyError, shorten
 from study.record import write_whole
+from study.submission.commands import run
 from study.submission.order import LIVE, Job, Order, State, is_of
 from study.submission.parcel import contents, pack
 from study.submission.target import SlurmTarget, bundled_folder
 
-COMMAND_S = 60.0
 LOOK_EVERY_S = 2.0
 
 
@@ -137,16 +136,7 @@ def _job(place: Path) -> Job:
 
 
 def _run(*command: str) -> str:
-    """What a Slurm command prints. StudyError, in its words, where it fails or is not there."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
-    except FileNotFoundError as error:
-        raise StudyError(f"there is no {command[0]} here; ask where Slurm is, on its login node") from error
-    except subprocess.TimeoutExpired as error:
-        raise StudyError(f"{command[0]} does not answer within {COMMAND_S:.0f} s") from error
-    if done.returncode:
-        raise StudyError(f"{command[0]}: {shorten(one_line(done.stderr or done.stdout), 300)}")
-    return done.stdout
+    return run(*command, way_out="ask where Slurm is, on its login node")
 
 
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "CONFIGURING", "SUSPENDED")
