@@ -50,7 +50,9 @@ def main() -> None:
     names = asked.only.split(",")
     if unknown := [name for name in names if name not in ROWS]:
         parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
-    rows = []
+    rows: list[Row] = []
+    asked.out.mkdir(parents=True, exist_ok=True)
+    path = asked.out / f"{asked.size}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
     # As a study's workers have it, whatever the shell says.
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory(prefix="study-speed-") as folder:
@@ -58,11 +60,10 @@ def main() -> None:
         for name in names:
             rows.append(measured(name, bench))
             say(rendered(rows[-1]))
-    kept = document(rows, asked.size)
+            # After every row: an hour of measuring is not lost with the last of them.
+            kept = document(rows, asked.size)
+            write_whole(path, json.dumps(kept, indent=2, allow_nan=False) + "\n")
     say(f"{kept['environment']['cpu']}, {kept['environment']['cores']} cores, {kept['date']}")
-    asked.out.mkdir(parents=True, exist_ok=True)
-    path = asked.out / f"{asked.size}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
-    write_whole(path, json.dumps(kept, indent=2, allow_nan=False) + "\n")
     say(f"kept in {path}")
     sys.exit(any(row.missing for row in rows))
 

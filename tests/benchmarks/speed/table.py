@@ -53,7 +53,7 @@ def spread(found: Spread) -> str:
 
 def number(value: float) -> str:
     """Three digits that count, whole numbers whole."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value.is_integer() else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
 def document(rows: Sequence[Row], size: str) -> dict[str, Any]:
