@@ -22,7 +22,6 @@ from study.training import train
 from study.trial import Row, TrialConfig, TrialResult
 from study.tuning.attempt import Keeping
 from study.tuning.session import ray_session
-from study.typical import example
 from tests.benchmarks.speed.driven import in_its_own_process
 from tests.benchmarks.speed.lines import Bound, Line, Spread
 from tests.benchmarks.speed.sizes import Bench
@@ -37,13 +36,12 @@ class Cut(Exception):
 
 
 def measure(bench: Bench) -> list[Line]:
-    spec, data = a_study(), load_dataset("digits", None)
-    (arm,) = spec.arms()
-    config = example(spec, arm, 0)
+    data = load_dataset("digits", None)
+    config, spread_out = in_its_own_process(over_ray, bench.folder)
     alone = digits(train(config, data, threads=1))
     others = {
         "beside others": packed(config, bench.size.same),
-        "over Ray": [in_its_own_process(over_ray, bench.folder)],
+        "over Ray": [spread_out],
         "resumed": [resumed(config, data, bench.folder)],
     }
     note = f"{len(alone)} numbers of {EPOCHS} epochs, one thread"
@@ -102,7 +100,8 @@ def in_a_process(config: TrialConfig) -> Digits:
     return digits(train(config, load_dataset("digits", None), threads=1))
 
 
-def over_ray(folder: Path) -> Digits:
+def over_ray(folder: Path) -> tuple[TrialConfig, Digits]:
+    """The study's own trial, with the seeds that the study gave it."""
     spec, data = a_study(), load_dataset("digits", None)
     record = StudyRecord.create(Path(tempfile.mkdtemp(dir=folder)), spec)
     with JournalWriter(record) as journal:
@@ -114,7 +113,7 @@ def over_ray(folder: Path) -> Digits:
             record.checkpoints.mkdir()
             spread(conductor, data, slots, Keeping(record.checkpoints, 0.0))
     (result,) = record.results().values()
-    return digits(result)
+    return result.config, digits(result)
 
 
 def resumed(config: TrialConfig, data: LoadedData, folder: Path) -> Digits:
