@@ -119,6 +119,6 @@ def importance(spec: StudySpec, results: Results, arm: Arm) -> Importance:
         return Importance(arm.name, len(trials), {}, f"too few trials: {len(trials)} of at least {FEWEST}")
     if len({value for _, value in trials}) < 2:
         return Importance(arm.name, len(trials), {}, "all trials came to the same value")
-    from study.samplers import importances
+    from study.samplers.importance import importances
 
     return Importance(arm.name, len(trials), importances(spec, arm, trials))

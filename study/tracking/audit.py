@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from study.record import StudyRecord, is_running
 from study.tracking import outbox
-from study.tracking.projection import STUDY, Run, projected
+from study.tracking.projection import projected
+from study.tracking.runs import STUDY, Run, is_trial
 from study.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def differences(record: StudyRecord, uri: str) -> list[str]:
             lines.append(f"{title(key)}: has {len(runs)} runs in MLflow")
         else:
             run = expected.runs[key]
-            if key == STUDY:
+            if not is_trial(key):
                 # A newer version of ours may have settings that were not there when it was written.
                 run.params = {name: run.params[name] for name in runs[0].data.params if name in run.params}
             lines += [f"{title(key)}: {line}" for line in unlike(run, runs[0], store)]
@@ -42,7 +43,10 @@ def differences(record: StudyRecord, uri: str) -> list[str]:
 
 
 def title(key: str) -> str:
-    return "the study" if key == STUDY else key
+    """A run's name for people."""
+    if key == STUDY:
+        return "the study"
+    return key if is_trial(key) else f"the arm {key.removesuffix('/')}"
 
 
 def unlike(run: Run, there: MlflowRun, store: Store) -> list[str]:

@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 from study.errors import StudyError, TrackingError, one_line
 from study.record import StudyRecord, is_running
 from study.tracking import machine, outbox
-from study.tracking.projection import SILENT, STUDY, Projection
+from study.tracking.projection import SILENT, Projection
+from study.tracking.runs import STUDY
 from study.tracking.store import Store, load_mlflow
 
 # Events handed over between two notes of the position: enough that a backlog goes in few requests,

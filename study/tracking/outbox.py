@@ -22,7 +22,7 @@ from study.tracking.projection import SILENT
 MARKED_BYTES = 4096
 
 # To be raised when the same journal folds into other runs: all is then handed over again.
-PROJECTION = 1
+PROJECTION = 2
 
 # What a report leaves in the record's folder; the study file goes along.
 REPORT_FILES = ("report.html", "*.csv", "*.png", "figures/*.png")

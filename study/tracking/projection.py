@@ -1,4 +1,5 @@
-"""What MLflow should hold of a record: the journal's events, folded into a run for the study and one a trial.
+"""What MLflow should hold of a record: the journal's events, folded into a run for the study, one an arm
+and one a trial.
 
 Pure: the same journal always folds into the same runs, so it may be read again from any line. How a
 trial ended stands in the tag ``verdict``; MLflow's own status says only whether the training ran:
@@ -11,74 +12,26 @@ trial ended stands in the tag ``verdict``; MLflow's own status says only whether
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from study.record import Event, StudyRecord
-from study.space import Distribution
-from study.spec import StudySpec
-from study.tracking.words import (
-    MAX_NOTE,
-    MAX_TAG,
-    cut,
-    finite,
-    flat,
-    key_name,
-    long_tag,
-    milliseconds,
-    parameters,
-    plain,
+from study.tracking.contents import (
+    arm_run,
+    counts,
+    data_of,
+    final_points,
+    means,
+    result_tags,
+    session_tags,
+    study_run,
+    trial_run,
 )
-from study.trial import STATUSES
-
-# The study's own run stands among the trials' under this name.
-STUDY = ""
+from study.tracking.runs import STUDY, Run, arm_key, is_trial
+from study.tracking.words import MAX_TAG, cut, finite, key_name, milliseconds
 
 # Written when nobody feeds MLflow any more, and nothing in it is for MLflow.
 SILENT = ("ended",)
-
-# (metric, value, milliseconds since 1970, step)
-Point = tuple[str, float, int, int]
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """What a study trains on: MLflow's data set, known by its fingerprint. ``part``: of the published one."""
-
-    name: str
-    fingerprint: str
-    part: bool
-
-
-@dataclass
-class Run:
-    """One MLflow run. ``tags``, ``params``, ``points`` and ``data`` are those not handed over yet."""
-
-    name: str
-    attempt: int
-    start_ms: int
-    seen_ms: int
-    status: str = "RUNNING"
-    end_ms: int | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
-    last: dict[str, float] = field(default_factory=dict)
-    epoch: int = 0
-    data: DataSet | None = None
-
-    def end(self, status: str, end_ms: int) -> None:
-        self.status, self.end_ms = status, end_ms
-
-    def told(self, points: int, params: Container[str], tags: Container[str]) -> None:
-        """So many of the first points, and these parameters and tags, were handed over."""
-        del self.points[:points]
-        self.params = {key: value for key, value in self.params.items() if key not in params}
-        self.tags = {key: value for key, value in self.tags.items() if key not in tags}
 
 
 class Projection:
@@ -91,6 +44,7 @@ class Projection:
         self.sessions: list[Event] = []
         self._configs: dict[str, Mapping[str, Any]] = {}
         self._verdicts: dict[str, str] = {}
+        self._scores: dict[str, Mapping[str, Any]] = {}  # of the replicates that ended well
         self._finished = False
 
     def fold(self, event: Event) -> None:
@@ -116,9 +70,7 @@ class Projection:
                 self._result(event, at, study)
             case "finished":
                 self._finished = True
-                study.end("FINISHED", at)
-                study.points += self._counts(at)
-                self._change(STUDY)
+                self._finish(study, at)
             case "fault":
                 study.tags["fault"] = cut(str(event.get("what", "")), MAX_TAG)
                 self._change(STUDY)
@@ -127,7 +79,7 @@ class Projection:
         """Nobody works on the study any more: what has not ended was killed, when it was last heard of."""
         for key, run in self.runs.items():
             if run.status == "RUNNING":
-                run.end("FINISHED" if key == STUDY and self._finished else "KILLED", run.seen_ms)
+                run.end("FINISHED" if self._finished and not is_trial(key) else "KILLED", run.seen_ms)
                 self._change(key)
 
     def handed_over(self, key: str | None = None) -> None:
@@ -157,10 +109,24 @@ class Projection:
             return None
         if run is None or run.attempt < attempt:
             self._verdicts.pop(trial, None)
+            self._scores.pop(trial, None)
             run = self.runs[trial] = trial_run(self.record, self._configs[trial], attempt, at)
+        self._arm(self._configs[trial]["arm"], at)
         run.seen_ms = max(run.seen_ms, at)
         self._change(trial)
         return run
+
+    def _arm(self, arm: str, at: int) -> None:
+        """The arm's run is there, before those of its trials, and lives as long as they do."""
+        key = arm_key(arm)
+        run = self.runs.get(key)
+        if run is None:
+            run = self.runs[key] = arm_run(self.record, arm, at)
+            self._change(key)
+        elif run.status != "RUNNING":
+            run.status, run.end_ms = "RUNNING", None
+            self._change(key)
+        run.seen_ms = max(run.seen_ms, at)
 
     def _epoch(self, event: Event, at: int) -> None:
         run, row = self._run(event, at), event["row"]
@@ -184,139 +150,29 @@ class Projection:
         run.points += final_points(run, result, at)
         run.last = {}
         self._verdicts[event["trial"]] = status
+        if status == "ok" and self._configs[event["trial"]]["phase"] == "confirm":
+            self._scores[event["trial"]] = result.get("metrics", {})
         study.tags["progress"] = f"{len(self._verdicts)} of {self.spec.trial_count} trials"
         self._change(STUDY)
 
-    def _counts(self, at: int) -> list[Point]:
-        ended = list(self._verdicts.values())
-        return [(f"trials.{status}", float(ended.count(status)), at, 0) for status in STATUSES]
+    def _finish(self, study: Run, at: int) -> None:
+        """It and its arms are through; told are how their trials ended, and the replicates' means."""
+        self._finished = True
+        study.points += counts(self._verdicts.values(), at)
+        study.end("FINISHED", at)
+        self._change(STUDY)
+        of_arm: dict[str, list[str]] = {}
+        for trial in self._verdicts:
+            of_arm.setdefault(self._configs[trial]["arm"], []).append(trial)
+        for arm, trials in of_arm.items():
+            run = self.runs[arm_key(arm)]
+            run.points += counts([self._verdicts[trial] for trial in trials], at)
+            run.points += means([self._scores[trial] for trial in trials if trial in self._scores], at)
+            run.end("FINISHED", at)
+            self._change(arm_key(arm))
 
     def _change(self, key: str) -> None:
         self.changed[key] = None
-
-
-# -- what a run is called and carries ----------------------------------------------------------------
-
-
-def full_name(record: StudyRecord) -> str:
-    """NAME@DIGEST; ``-2`` and so on behind it where the study was started afresh."""
-    return f"{record.name}@{record.folder.name}"
-
-
-def study_run(record: StudyRecord, at: int) -> Run:
-    """The study's own run: what is compared, tuned and held."""
-    spec = record.spec
-    tags = common_tags(record) | {
-        "phase": "study",
-        "question": cut(spec.question, MAX_TAG),
-        "criterion": spec.criterion,
-        "objective": f"{spec.objective.direction} {spec.objective.metric}",
-        "arms": cut(", ".join(arm.name for arm in spec.arms()), MAX_TAG),
-        "progress": f"0 of {spec.trial_count} trials",
-    }
-    search = {f"search.{name}": value for name, value in spec.search.model_dump(mode="json").items()}
-    compared = {key: ", ".join(map(plain, values)) for key, values in spec.compared.items()}
-    return Run(
-        full_name(record),
-        1,
-        at,
-        at,
-        tags=tags,
-        params=parameters(spec.held | compared | tuned(spec) | search),
-    )
-
-
-def trial_run(record: StudyRecord, config: Mapping[str, Any], attempt: int, at: int) -> Run:
-    """A trial's run, as it begins."""
-    trial = f"{config['arm']}/{config['phase']}/{config['index']}"
-    tags = common_tags(record) | {
-        "arm": config["arm"],
-        "phase": config["phase"],
-        "trial": trial,
-        "attempt": str(attempt),
-        "seed": str(config["seed"]),
-        "split_seed": str(config["split_seed"]),
-    }
-    tags |= long_tag("study.config", json.dumps(config, sort_keys=True))
-    return Run(trial, attempt, at, at, tags=tags, params=parameters(config["hyperparameters"]))
-
-
-def common_tags(record: StudyRecord) -> dict[str, str]:
-    return {"study": record.name, "digest": record.digest, "mlflow.source.name": f"study run {record.name}"}
-
-
-def session_tags(event: Event) -> dict[str, str]:
-    """Who started the study, and where: the command, the code's commit, the machine."""
-    facts, tags = event.get("environment") or {}, {}
-    if event.get("command"):
-        program, *arguments = event["command"]
-        tags["command"] = cut(shlex.join([Path(program).name, *arguments]), MAX_TAG)
-    if (facts.get("git") or {}).get("commit"):
-        tags["mlflow.source.git.commit"] = str(facts["git"]["commit"])
-    told = {name: value for name, value in facts.items() if not isinstance(value, Mapping)}
-    shown = flat(told | {"data": facts.get("data") or {}})
-    return tags | {
-        f"environment.{key_name(name)}": cut(plain(value), MAX_TAG) for name, value in shown.items()
-    }
-
-
-def data_of(event: Event) -> DataSet | None:
-    """The data that the study was started on; None where an older version of ours did not say."""
-    found = (event.get("environment") or {}).get("data") or {}
-    if not found.get("fingerprint"):
-        return None
-    return DataSet(str(found.get("name", "")), str(found["fingerprint"]), bool(found.get("part")))
-
-
-def result_tags(result: Mapping[str, Any]) -> dict[str, str]:
-    """How it ended, for people (one tag a fact) and for machines (the whole result)."""
-    verdict = result["verdict"]
-    tags = {"verdict": verdict["status"]}
-    for name in ("kind", "reason", "epoch", "step"):
-        if verdict.get(name) not in (None, ""):
-            tags[f"verdict.{name}"] = cut(str(verdict[name]), MAX_TAG)
-    if verdict["status"] != "ok" and (verdict.get("reason") or result.get("error")):
-        tags["mlflow.note.content"] = trial_note(result)
-    return tags | long_tag("study.result", json.dumps(result, sort_keys=True))
-
-
-def final_points(run: Run, result: Mapping[str, Any], at: int) -> list[Point]:
-    """The metrics known at the end. Those with a curve stand at its last epoch, and only where they
-    differ from what stands there; the others, such as the test split's, belong to no epoch: step 0."""
-    final = {**result.get("metrics", {}), "gradient_evaluations": result.get("gradient_evaluations")}
-    return [
-        (key_name(metric), float(value), at, run.epoch if metric in run.last else 0)
-        for metric, value in final.items()
-        if finite(value) and run.last.get(metric) != float(value)
-    ]
-
-
-# -- texts -------------------------------------------------------------------------------------------
-
-
-def trial_note(result: Mapping[str, Any]) -> str:
-    """The description of a trial that did not end well: why, and the traceback where there is one."""
-    verdict = result["verdict"]
-    kind = f" ({verdict['kind']})" if verdict.get("kind") else ""
-    text = f"**{verdict['status']}{kind}** {verdict.get('reason', '')}"
-    if result.get("error"):
-        tail = str(result["error"])[-MAX_NOTE // 2 :].replace("```", "'''")
-        text += f"\n\n```\n{tail}\n```"
-    return cut(text, MAX_NOTE)
-
-
-def tuned(spec: StudySpec) -> dict[str, str]:
-    """What the arms tune, as text by key: ``tuned: 0.0001 to 0.1 (log)``."""
-    entries = {entry.key: entry.distribution for arm in spec.arms() for entry in arm.space.entries}
-    return {key: range_text(distribution) for key, distribution in entries.items()}
-
-
-def range_text(distribution: Distribution) -> str:
-    choices = getattr(distribution, "choices", None)
-    if choices is not None:
-        return f"tuned: {', '.join(map(plain, choices))}"
-    low, high = distribution.ends
-    return f"tuned: {plain(low)} to {plain(high)}{' (log)' if getattr(distribution, 'log', False) else ''}"
 
 
 def projected(record: StudyRecord, events: Iterable[Event] | None = None) -> Projection:

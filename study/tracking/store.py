@@ -27,7 +27,7 @@ from study.record import StudyRecord
 from study.tracking.addresses import artifact_location, redacted, sqlite_path
 from study.tracking.machine import PREFIX
 from study.tracking.outbox import identity
-from study.tracking.projection import STUDY, DataSet, Point, Run
+from study.tracking.runs import STUDY, DataSet, Point, Run, arm_key, is_trial
 from study.tracking.views import experiment_tags, study_note
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 MAX_POINTS, MAX_WORDS = 1000, 100
 # The longest digest of a data set; a fingerprint is longer, and stands whole in the data set's profile.
 MAX_DIGEST = 36
+PARENT = "mlflow.parentRunId"
 
 # Said to MLflow before it is imported. Its own retries would hold a thread for minutes, and could make
 # a run twice when an answer gets lost: going on later, from the journal, is the retry.
@@ -61,6 +62,7 @@ class Known:
     start_ms: int
     status: str
     params: frozenset[str] = frozenset()
+    parent_id: str | None = None
 
 
 class Store:
@@ -96,6 +98,7 @@ class Store:
                     run.info.start_time,
                     run.info.status,
                     frozenset(run.data.params),
+                    run.data.tags.get(PARENT),
                 )
                 for key, run in best.items()
             }
@@ -132,6 +135,7 @@ class Store:
                 self.steps += 1
                 known = None
             known = known or self._create(key, run)
+            self._adopt(known, run)
             # A parameter can be set once; what an older version of ours wrote stands.
             run.params = {name: text for name, text in run.params.items() if name not in known.params}
             self._log(known.run_id, run)
@@ -211,19 +215,38 @@ class Store:
                 return
 
     def _key(self, run: MlflowRun) -> str:
-        return STUDY if run.data.tags.get("phase") == "study" else run.data.tags.get("trial", "?")
+        tags = run.data.tags
+        match tags.get("phase"):
+            case "study":
+                return STUDY
+            case "arm":
+                return arm_key(tags.get("arm", "?"))
+        return tags.get("trial", "?")
 
     def _create(self, key: str, run: Run) -> Known:
         tags = {"study.record": self.identity, **run.tags}
-        if key != STUDY:
-            tags["mlflow.parentRunId"] = self.runs[STUDY].run_id
+        parent_id = self._parent_id(run)
+        if parent_id:
+            tags[PARENT] = parent_id
         made = self.client.create_run(
             self.experiment.experiment_id, start_time=run.start_ms, tags=tags, run_name=run.name
         )
         self.steps += 1
         run.tags = {}
-        known = self.runs[key] = Known(made.info.run_id, run.attempt, run.start_ms, made.info.status)
+        known = Known(made.info.run_id, run.attempt, run.start_ms, made.info.status, parent_id=parent_id)
+        self.runs[key] = known
         return known
+
+    def _adopt(self, known: Known, run: Run) -> None:
+        """The run stands under its parent's, which may be another one than when it was made."""
+        parent_id = self._parent_id(run)
+        if parent_id and parent_id != known.parent_id:
+            self.client.set_tag(known.run_id, PARENT, parent_id)
+            known.parent_id = parent_id
+            self.steps += 1
+
+    def _parent_id(self, run: Run) -> str | None:
+        return None if run.parent is None else self.runs[run.parent].run_id
 
     def _log(self, run_id: str, run: Run) -> None:
         from mlflow.entities import Metric, Param, RunTag
@@ -261,7 +284,7 @@ class Store:
             return
         if run.status != "RUNNING":
             self.client.set_terminated(known.run_id, run.status, run.end_ms)
-        elif key == STUDY:  # a study can be taken up again; a trial gets a new attempt
+        elif not is_trial(key):  # a study can be taken up again; a trial gets a new attempt
             self.client.update_run(known.run_id, status="RUNNING")
         else:
             return

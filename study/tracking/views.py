@@ -90,8 +90,9 @@ def study_note(record: StudyRecord, experiment_id: str) -> str:
     lines = [
         f"**{record.spec.question}**",
         (
-            "The study's own run; one run a trial stands under it. Its parameters are held, or compared "
-            f"(several values), or tuned (a range). To list the trials flat, filter by {trials}."
+            "The study's own run; its arms stand under it, and their trials under them. Its parameters are "
+            "held, or compared (several values), or tuned (a range). To list the trials flat, filter by "
+            f"{trials}."
         ),
         "\n".join(f"- [{question}]({page})" for question, page in question_pages("", experiment_id).items()),
         "Under Artifacts: the report, and in `record/` the resolved study file and each start's environment.",
@@ -100,7 +101,8 @@ def study_note(record: StudyRecord, experiment_id: str) -> str:
 
 
 HOW_TO_READ = """\
-**How to read it.** Each record (the study as it was run, NAME@DIGEST) is a run; its trials are runs under it.
+**How to read it.** Each record (the study as it was run, NAME@DIGEST) is a run; under it stands a run for \
+each arm, and under that the arm's trials.
 
 - Tag `phase`: `tune` trials search, and {metric} judges them ({direction}); `confirm` replicates retrain \
 each arm's best with fresh seeds and are scored on the test split. Compare arms by the replicates alone, as \

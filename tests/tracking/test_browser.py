@@ -129,7 +129,9 @@ def test_a_figure_is_shown_inline(shown: Shown, page: Page, look: Look) -> None:
 def test_a_filter_by_tag_leaves_what_it_names(shown: Shown, page: Page, look: Look) -> None:
     search = quote("tags.arm = 'elu' AND tags.phase = 'tune'")
     start = f"{shown.address}/#/experiments/{shown.experiment}/runs"
-    look(f"{start}?searchFilter={search}&{CLASSIC}", "elu/tune/0", "mlflow-filter")
+    # Sorted by a metric they stand flat, and not folded away under their arm.
+    order = f"orderByKey={quote('metrics.`val_accuracy`')}&orderByAsc=false"
+    look(f"{start}?searchFilter={search}&{order}&{CLASSIC}", "elu/tune/0", "mlflow-filter")
     assert page.get_by_text("elu/tune/1", exact=True).first.is_visible()
     assert page.get_by_text("relu/tune/0", exact=True).count() == 0
 

@@ -100,9 +100,9 @@ def test_ui_of_a_server_points_to_the_server(tmp_path: Path, capsys: pytest.Capt
 
 
 @contextmanager
-def ui_of(folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def ui_of(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """`study ui` on a folder's store, and what it prints."""
-    command = [sys.executable, "-m", "study", "ui", "--port", "0", "--out", str(folder)]
+    command = [sys.executable, "-m", "study", "ui", "--port", "0", "--out", str(folder), *more]
     process = subprocess.Popen(
         command, cwd=ROOT, env=declared(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -150,6 +150,26 @@ def test_ui_that_is_killed_leaves_no_server(uri: str, tmp_path: Path) -> None:
     assert family
     psutil.wait_procs(family, timeout=60)
     assert alive(family) == []
+
+
+def test_ui_shows_the_searches_in_optunas_dashboard(record: StudyRecord, tmp_path: Path) -> None:
+    with ui_of(tmp_path, "--optuna") as (process, printed):
+        address = printed.readline().split()[1].removesuffix("/dashboard")
+        found = requests.get(f"{address}/api/studies", timeout=60).json()["study_summaries"]
+        names = {each["study_name"] for each in found}
+        assert names == {f"acts@{record.digest} relu", f"acts@{record.digest} elu"}
+        sockets = psutil.Process(process.pid).net_connections("tcp")
+        assert {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in errors) == (0, False)
+
+
+def test_ui_of_searches_without_a_record_says_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["ui", "--optuna", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("holds no record; run a study first, or name its --out\n")
 
 
 def alive(family: list[psutil.Process]) -> list[psutil.Process]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from study.record import JournalWriter, StudyRecord
-from study.tracking.projection import STUDY, Projection, Run, projected
+from study.tracking.projection import Projection, projected
+from study.tracking.runs import STUDY, Run, arm_key
 from study.tracking.words import key_name, long_tag, whole_tag
 from study.trial import TrialConfig, TrialResult, Verdict
 from tests.tracking.records import begin, config, events, new_record, row, run_trial, times
@@ -18,8 +19,51 @@ def runs(record: StudyRecord) -> dict[str, Run]:
     return projected(record).runs
 
 
-def test_there_is_one_run_for_the_study_and_one_a_trial(record: StudyRecord) -> None:
-    assert set(runs(record)) == {STUDY, *record.asked()}
+def test_there_is_one_run_for_the_study_one_an_arm_and_one_a_trial(record: StudyRecord) -> None:
+    assert set(runs(record)) == {STUDY, arm_key("relu"), arm_key("elu"), *record.asked()}
+
+
+def test_trials_stand_under_their_arms_and_arms_under_the_study(record: StudyRecord) -> None:
+    found = runs(record)
+    assert found["elu/confirm/0"].parent == arm_key("elu")
+    assert found[arm_key("elu")].parent == STUDY
+    assert found[STUDY].parent is None
+
+
+def test_an_arm_tells_what_it_holds_and_what_it_tunes(record: StudyRecord) -> None:
+    params = runs(record)[arm_key("elu")].params
+    assert params["activation.name"] == "elu"
+    assert params["model.batch_norm"] == "true"
+    assert params["optimizer.lr"] == "tuned: 0.0001 to 0.1 (log)"
+
+
+def test_an_arm_ends_with_the_means_of_its_replicates_and_how_its_trials_ended(tmp_path: Path) -> None:
+    record = new_record(tmp_path)
+    with JournalWriter(record) as journal:
+        begin(journal)
+        for index, accuracy in enumerate((0.5, 0.7)):
+            run_trial(journal, config(index=index))
+            run_trial(journal, config("relu", "confirm", index), metrics={"test_accuracy": accuracy})
+        diverged = Verdict("diverged", "nonfinite_loss", 17, 2, "the loss was inf at step 17")
+        run_trial(journal, config("relu", "confirm", 2), diverged, metrics={"test_accuracy": 0.1})
+        journal.append("finished")
+    arm = runs(record)[arm_key("relu")]
+    points = {metric: value for metric, value, *_ in arm.points}
+    assert points["mean.test_accuracy"] == pytest.approx(0.6)
+    assert (points["trials.ok"], points["trials.diverged"]) == (4, 1)
+    assert not [name for name in points if name.startswith("mean.val")]
+    assert arm.status == "FINISHED"
+
+
+def test_an_arm_lives_on_where_a_study_is_taken_up_again(tmp_path: Path) -> None:
+    record = started(tmp_path)
+    with JournalWriter(record) as journal:
+        begin(journal)
+    assert runs(record)[arm_key("relu")].status == "KILLED"
+    with JournalWriter(record) as journal:
+        run_trial(journal, config(), attempt=2)
+    arm = runs(record)[arm_key("relu")]
+    assert (arm.status, arm.end_ms) == ("RUNNING", None)
 
 
 @pytest.mark.parametrize(

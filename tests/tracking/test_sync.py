@@ -40,7 +40,23 @@ def stored(record: StudyRecord, uri: str) -> dict[str, Run]:
 def test_a_whole_journal_arrives(record: StudyRecord, uri: str) -> None:
     tracking.sync(record, uri)
     assert tracking.differences(record, uri) == []
-    assert set(stored(record, uri)) == {f"acts@{record.digest}", *record.asked()}
+    assert set(stored(record, uri)) == {f"acts@{record.digest}", "relu", "elu", *record.asked()}
+
+
+def test_a_trial_stands_under_its_arms_run_wherever_it_stood_before(record: StudyRecord, uri: str) -> None:
+    tracking.sync(record, uri)
+    found = stored(record, uri)
+    study, arm, trial = (found[name].info.run_id for name in (f"acts@{record.digest}", "relu", "relu/tune/0"))
+    assert parent_of(found["relu"]) == study
+    connect(uri).set_tag(trial, "mlflow.parentRunId", study)
+    connect(uri).delete_run(arm)
+    tracking.sync(record, uri)
+    again = stored(record, uri)
+    assert parent_of(again["relu/tune/0"]) == again["relu"].info.run_id != arm
+
+
+def parent_of(run: Run) -> str:
+    return str(run.data.tags["mlflow.parentRunId"])
 
 
 def test_nothing_is_pending_afterwards(record: StudyRecord, uri: str) -> None:
@@ -58,11 +74,14 @@ def test_a_curve_is_the_records(record: StudyRecord, uri: str) -> None:
     )
 
 
-def test_trials_stand_under_the_studys_run(record: StudyRecord, uri: str) -> None:
+def test_arms_stand_under_the_study_and_trials_under_their_arms(record: StudyRecord, uri: str) -> None:
     tracking.sync(record, uri)
     runs = stored(record, uri)
-    study = runs.pop(f"acts@{record.digest}")
-    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {study.info.run_id}
+    study = runs.pop(f"acts@{record.digest}").info.run_id
+    arms = {name: runs.pop(name) for name in ("relu", "elu")}
+    assert {parent_of(run) for run in arms.values()} == {study}
+    for run in runs.values():
+        assert parent_of(run) == arms[run.data.tags["arm"]].info.run_id
 
 
 def test_a_second_time_brings_nothing(record: StudyRecord, uri: str) -> None:

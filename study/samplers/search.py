@@ -1,4 +1,4 @@
-"""The door to Optuna: one search per arm, told the truth about every trial.
+"""One search per arm, told the truth about every trial.
 
 One Optuna study an arm, so that no arm's results steer another's search. The sampler is made anew
 from a seed derived from (study, arm, index) before every ask, in undisturbed runs too: a study that
@@ -31,12 +31,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
@@ -150,48 +144,6 @@ class ArmSearch:
     def _seeded(self, index: int) -> BaseSampler:
         seed = derive_seed(self._spec.name, self._spec.search.seed, "sampler", self._arm.name, index)
         return self._sampler.build(seed, self._spec, self._arm.space)
-
-
-def importances(
-    spec: StudySpec, arm: Arm, trials: Sequence[tuple[Mapping[str, Scalar], float]]
-) -> dict[str, dict[str, float]]:
-    """By each evaluator, the share of each tuned hyperparameter in how the trials' values differ.
-
-    ``trials`` are tuned values with the objective's value. fANOVA (Hutter et al. 2014, ICML, PMLR
-    32:754-762) leaves out what not every trial has; PED-ANOVA (Watanabe et al. 2023, 2304.10255) asks what
-    the better tenth of the trials have in common.
-    """
-    # They load scikit-learn, which a study that runs has no use for.
-    from optuna.importance import (
-        FanovaImportanceEvaluator,
-        PedAnovaImportanceEvaluator,
-        get_param_importances,
-    )
-
-    study = optuna.create_study(direction=spec.objective.direction, sampler=RandomSampler(seed=0))
-    entries = {entry.key: _distribution(entry.distribution) for entry in arm.space.entries}
-    for tuned, value in trials:
-        known = {key: entries[key] for key in tuned}
-        study.add_trial(optuna.trial.create_trial(params=dict(tuned), distributions=known, value=value))
-    seed = derive_seed(spec.name, spec.search.seed, "importance", arm.name)
-    evaluators = {"fanova": FanovaImportanceEvaluator(seed=seed), "ped_anova": PedAnovaImportanceEvaluator()}
-    with warnings.catch_warnings():
-        # PED-ANOVA was marked experimental until Optuna 5.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return {
-            name: {key: float(share) for key, share in get_param_importances(study, evaluator=each).items()}
-            for name, each in evaluators.items()
-        }
-
-
-def _distribution(space: Distribution) -> BaseDistribution:
-    match space:
-        case Float(low, high, log, _):
-            return FloatDistribution(low, high, log=log)
-        case Int(low, high, log, step):
-            return IntDistribution(low, high, log=log, step=step)
-        case Categorical(choices):
-            return CategoricalDistribution(choices)
 
 
 def search_inside(spec: StudySpec, arm: Arm) -> Search:
