@@ -145,7 +145,7 @@ def run_trials(
 
         conductor.concurrent = slots.concurrent
         record.checkpoints.mkdir(exist_ok=True)
-        keeping = Keeping(record.checkpoints.resolve(), resources.checkpoint_s)
+        keeping = Keeping(record.checkpoints.resolve(), resources.checkpoint_s, resources.system_metrics)
         spread(conductor, data, slots, keeping)
     for fault in conductor.faults:
         say(f"fault    {fault}")

@@ -78,6 +78,8 @@ class Resources(BaseModel):
     checkpoint_s: Annotated[float, Field(ge=0, le=1e9)] = 10.0
     # A trial that is silent for ten times its longest epoch hangs; shorter silences than this never count.
     silence_s: Annotated[float, Field(gt=0, le=1e9)] = 60.0
+    # CPU, memory and GPU of each trial's process, an epoch at a time, and of the driver's machine.
+    system_metrics: bool = False
 
     @model_validator(mode="after")
     def is_a_share_or_whole(self) -> Resources:

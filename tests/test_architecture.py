@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("components", "record", "environment", "early_stopping", "bisection", "silence", "drafting"),
     ),
     (
-        ("symptoms", "choosing"),
+        ("symptoms", "choosing", "usage"),
         ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger", "own"),
         ("steps", "probe", "needs", "complexity", "arguments", "claim_checks"),
         ("snapshot", "arm_checks", "layerwise"),

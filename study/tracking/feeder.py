@@ -219,11 +219,11 @@ class Feeder:
         self.trouble: str | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow-feeder", daemon=True)
-        self._measuring = not machine.wanted()
+        self._measuring = not machine.wanted(record.spec)
 
     def __enter__(self) -> Self:
         load_mlflow()
-        if machine.wanted():
+        if not self._measuring:
             importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
         self._thread.start()
         return self

@@ -1,9 +1,11 @@
-"""What MLflow measures of this machine while a study runs, if its own switch asks for it: CPU, memory, disk,
-network and GPU, on the study's run, as its tab "System metrics" shows them.
+"""What MLflow measures of this machine while a study runs, if the study or MLflow's own switch asks for it:
+CPU, memory, disk, network and GPU, on the study's run, as its tab "System metrics" shows them.
 
+    study run ... --set resources.system_metrics=true
     MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=true study run ...
 
-How often, in seconds, says MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL. None of it is in the record.
+How often, in seconds, says MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL. None of it is in the record; what
+each trial's process uses is (study.usage).
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from study.spec import StudySpec
+
 SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 
 # How these metrics' names begin.
 PREFIX = "system/"
 
 
-def wanted() -> bool:
-    return os.environ.get(SWITCH, "").lower() in ("true", "1")
+def wanted(spec: StudySpec) -> bool:
+    return spec.resources.system_metrics or os.environ.get(SWITCH, "").lower() in ("true", "1")
 
 
 @contextmanager

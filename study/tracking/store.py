@@ -173,12 +173,13 @@ class Store:
         return runs
 
     def points(self, run: MlflowRun) -> list[Point]:
-        """All points of a run, but for what MLflow itself measured of the machine."""
+        """All points of a run, but for what MLflow itself measured of the machine, on the study's run."""
+        measured = PREFIX if run.data.tags.get("phase") == "study" else "\0"
         with dressed(self.uri):
             return [
                 (point.key, point.value, point.timestamp, point.step)
                 for metric in run.data.metrics
-                if not metric.startswith(PREFIX)
+                if not metric.startswith(measured)
                 for point in self.client.get_metric_history(run.info.run_id, metric)
             ]
 

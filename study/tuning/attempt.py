@@ -64,10 +64,12 @@ class TrialSource(Protocol):
 @dataclass(frozen=True)
 class Keeping:
     """Where checkpoints are kept, and what trials find out for each other: a folder that the driver made and
-    every node sees, by its absolute path; and how many seconds of training lie between two of one trial."""
+    every node sees, by its absolute path; how many seconds of training lie between two of one trial; and
+    whether its rows tell what its process uses of the machine."""
 
     folder: Path
     every_s: float
+    usage: bool = False
 
 
 def attempt(
@@ -90,13 +92,15 @@ def attempt(
     from study.checkpoint import Checkpoints
     from study.devices import pick_device
     from study.training import train as really
+    from study.usage import Usage
 
-    token = uuid.uuid4().hex
+    token, device = uuid.uuid4().hex, pick_device(None)
+    used = Usage(device) if keeping.usage else dict
     kept = Checkpoints(
         checkpoint_folder(keeping.folder, trial.id),
         trial,
         every_s=keeping.every_s,
-        circumstances={"data": data.fingerprint, "device": pick_device(None).type},
+        circumstances={"data": data.fingerprint, "device": device.type},
     )
 
     def say(**message: Any) -> None:
@@ -104,7 +108,7 @@ def attempt(
         send({"attempt": token, "faults": faults, **message})
 
     def report(row: Row) -> None:
-        say(row=row, saved=kept.epoch == row["epoch"])
+        say(row=row | used(), saved=kept.epoch == row["epoch"])
 
     say(rows=list(kept.load()), started=dict(place or {}))
     try:

@@ -374,6 +374,7 @@ MEANINGS = {
         "Resources",
         "silence_s",
     ): "A trial hangs that is silent for ten of its longest epochs, and for so many seconds.",
+    ("Resources", "system_metrics"): "Whether each trial's CPU, memory and GPU use is measured.",
     ("Claim", "source"): "Who says so: a paper and its table, a line.",
     ("Claim", "metric"): "The metric that it speaks of: usually a `test_` one.",
     ("Claim", "text"): "The statement in words.",

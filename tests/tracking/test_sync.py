@@ -394,6 +394,18 @@ def test_the_machine_is_measured_where_mlflows_switch_asks_and_is_no_difference(
     assert tracking.differences(made, uri) == []
 
 
+def test_what_a_trials_process_uses_arrives_with_its_curve(tmp_path: Path, uri: str) -> None:
+    made = new_record(tmp_path)
+    with JournalWriter(made) as journal:
+        begin(journal)
+        journal.asked(config())
+        journal.started(config().id, 1)
+        journal.epoch(config().id, 1, row(1) | {"system/cpu_utilization_percentage": 99.5})
+    tracking.sync(made, uri)
+    assert tracking.differences(made, uri) == []
+    assert stored(made, uri)[config().id].data.metrics["system/cpu_utilization_percentage"] == 99.5
+
+
 def measured(record: StudyRecord, uri: str) -> bool:
     metrics = [run.data.metrics for run in stored(record, uri).values()] if known(record, uri) else []
     return any("system/system_memory_usage_percentage" in each for each in metrics)
