@@ -9,7 +9,7 @@ OUT ?= runs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-faults bench bench-quick bench-cliff bench-detectors bench-monitor calibration notebooks docs lint format clean
+.PHONY: help install demo test test-slow test-faults bench bench-quick bench-scale bench-cliff bench-detectors bench-monitor calibration notebooks docs lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: install  ## how fast studies run, beside what users would pick instead (a
 
 bench-quick: install  ## the same rows, smaller (minutes)
 	$(BIN)/python -m tests.benchmarks.speed --quick --out $(OUT)/speed
+
+bench-scale: install  ## how large a study may grow: trials, arms, workers at once, runs in MLflow (half an hour)
+	$(BIN)/python -m tests.benchmarks.scale --out $(OUT)/scale
 
 bench-cliff: install  ## what samplers waste beyond a cliff, by what they are told of diverged trials
 	$(BIN)/python -m tests.benchmarks.cliff
