@@ -72,7 +72,8 @@ class Resources(BaseModel):
     model_config = STRICT
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] = 0.0
+    # Below 1 a share of one; "auto" measures how many trials of each arm share a GPU (study.packing).
+    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] | Literal["auto"] = 0.0
     max_concurrent: Annotated[int, Field(ge=1, le=100_000)] | None = None
     # Seconds of training from one checkpoint to the next, at least; 0 for one after every epoch.
     checkpoint_s: Annotated[float, Field(ge=0, le=1e9)] = 10.0
@@ -83,8 +84,9 @@ class Resources(BaseModel):
 
     @model_validator(mode="after")
     def is_a_share_or_whole(self) -> Resources:
-        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
-            raise ValueError(f"gpus_per_trial above 1 must be whole; it is {self.gpus_per_trial}")
+        gpus = self.gpus_per_trial
+        if gpus != "auto" and gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"gpus_per_trial above 1 must be whole; it is {gpus}")
         return self
 
 

@@ -39,11 +39,12 @@ def spread(
     source: TrialSource, data: LoadedData, slots: Slots, keeping: Keeping, train: Training | None = None
 ) -> None:
     """Run the source's trials until it is exhausted or stopping. The data set goes to the object
-    store once; workers on a node map the same memory. ``train`` stands in for study.training.train."""
+    store once; workers on a node map the same memory, and a warm one takes any trial that asks for as much
+    of a GPU. ``train`` stands in for study.training.train."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, data=data, threads=slots.cpus, keeping=keeping, train=train),
-        {"cpu": slots.cpus, "gpu": slots.gpus},
+        lambda config: tune.PlacementGroupFactory([{"CPU": slots.cpus, "GPU": config["gpus"]}]),
     )
     with tempfile.TemporaryDirectory(prefix="study-ray-") as scratch:
         tune.Tuner(
@@ -98,7 +99,7 @@ class _Asker(_OfSource, Searcher):
     def suggest(self, trial_id: str) -> Any:
         config = self._source.next_trial()
         if config is not None:
-            return {"trial": json.dumps(config.to_json())}
+            return {"trial": json.dumps(config.to_json()), "gpus": self._source.gpus(config)}
         return Searcher.FINISHED if self._source.exhausted() else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
