@@ -102,15 +102,15 @@ def _unmeasured(trial: TrialConfig, device: str, why: StudyError) -> Packing:
 # -- the cluster's GPUs ------------------------------------------------------------------------------
 
 
-def cluster_gpu(data: LoadedData, threads: int) -> OnGpu:
-    """Meters on the GPUs of this session's cluster, in processes that have ``threads`` CPUs together."""
+def cluster_gpu(data: LoadedData, slots: Slots) -> OnGpu:
+    """Meters on the GPUs of this session's cluster."""
 
     @contextmanager
     def on_gpu(model: str, most: int) -> Iterator[Meter]:
         from study.tuning.group import on_one_gpu, share
 
-        with on_one_gpu(model, threads, most) as at_once:
-            yield GpuMeter(at_once, data, share(data), threads)
+        with on_one_gpu(slots, model, most) as at_once:
+            yield GpuMeter(at_once, data, share(data), slots.cpus)
 
     return on_gpu
 
@@ -126,9 +126,11 @@ class GpuMeter:
 
     def __call__(self, trial: TrialConfig, together: int) -> Load | None:
         short, steps = shortened(trial, self._data)
-        found = self._at_once(together, train_a_while, short, self._shared, self._threads)
-        if None in found:
-            return None
+        # Two epochs first: a process that loads its libraries and kernels would be late for the others.
+        for measure_s in (0.0, MEASURE_S):
+            found = self._at_once(together, train_a_while, short, self._shared, self._threads, measure_s)
+            if None in found:
+                return None
         # A replicate has the test examples there as well.
         own = max(peak for _, peak in found) + self._data.test_inputs.nbytes
         step_s = seconds_a_step([ends for ends, _ in found], steps)
@@ -143,7 +145,7 @@ def look() -> tuple[str, int, int]:
 
 
 def train_a_while(
-    config: TrialConfig, data: LoadedData, threads: int, measure_s: float = MEASURE_S
+    config: TrialConfig, data: LoadedData, threads: int, measure_s: float
 ) -> tuple[tuple[float, ...], int] | None:
     """When (unix seconds) each of the epochs ended that fit into ``measure_s``, and the most bytes that torch
     held of the GPU; None where they did not suffice."""

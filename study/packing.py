@@ -74,7 +74,7 @@ class Packing:
         if self.together == 1:
             return f"{self.arm}: one at a time on each {self.device} ({memory}; {self.why})"
         gain = next(load.pace for load in self.loads if load.together == self.together) / alone.pace
-        faster = f"as fast as {gain:.1f} of them one by one"
+        faster = f"together {gain:.1f} times as fast as one"
         return f"{self.arm}: {self.together} at once on each {self.device} ({memory}, {faster}; {self.why})"
 
     def to_json(self) -> dict[str, Any]:

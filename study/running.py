@@ -140,7 +140,7 @@ def run_trials(
         from study.tuning.attempt import Keeping
         from study.tuning.spread import spread
 
-        slots = give_shares(conductor, record, there, cluster_gpu(data, there.cpus), say)
+        slots = give_shares(conductor, record, there, cluster_gpu(data, there), say)
         say(
             f"running  {counted(slots.concurrent, 'trial')} at once, {counted(slots.cpus, 'CPU')} and "
             f"{_gpus(conductor)} each"
@@ -157,7 +157,8 @@ def run_trials(
 def _gpus(conductor: Conductor) -> str:
     """``0.25 GPUs``, or ``0.25 to 1 GPUs`` where arms have different shares."""
     shares = sorted(set(conductor.shares.of_arm.values()))
-    return f"{' to '.join(f'{share:g}' for share in dict.fromkeys((shares[0], shares[-1])))} GPUs"
+    text = " to ".join(f"{share:g}" for share in dict.fromkeys((shares[0], shares[-1])))
+    return f"{text} GPU{'' if text == '1' else 's'}"
 
 
 def load_data(spec: StudySpec, data_dir: Path | None) -> LoadedData:

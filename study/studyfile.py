@@ -29,6 +29,7 @@ UNION_TAGS = (
     "text",
     "constrained-float",
     "literal['auto']",
+    "[key]",
 )
 MAX_BYTES = 1_000_000
 # The deepest of a study file's own keys, nuisance's ranges inside a profile, has half of it.
@@ -290,6 +291,10 @@ def rule(message: str) -> str:
     for theirs, ours in (
         ("^Value error, ", ""),
         (r"must match pattern '.*200.*'", "must be 1 to 200 letters, digits and ._+-"),
+        (
+            r"must match pattern '.*_\.-\]\{0,61\}.*'",
+            "must be 1 to 63 letters, digits and ._-, as labels are",
+        ),
         (r"( items?) after validation, not \d+$", r"\1"),
         ("a valid list", "a list"),
         ("a valid integer", "a whole number"),

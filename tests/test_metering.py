@@ -84,7 +84,7 @@ def test_arms_get_what_they_need_and_the_record_what_was_measured(tmp_path: Path
     assert shares == {"relu": 0.125, "elu": 0.5}
     assert (made.gpus, made.concurrent) == (0.125, 8)
     assert said[1] == (
-        "packing  elu: 2 at once on each card (6.0 of 16.0 GiB each, as fast as 2.0 of them one by one; "
+        "packing  elu: 2 at once on each card (6.0 of 16.0 GiB each, together 2.0 times as fast as one; "
         "4 would not leave 10% of its memory free)"
     )
     packed = events(StudyRecord.latest(tmp_path, "toy"), "packed")
@@ -175,7 +175,7 @@ def test_a_warm_up_ends_when_it_has_been_seen_for_long_enough(digits: LoadedData
     spec = a_study(TRAINED)
     short, _ = shortened(example(spec, spec.arms()[0], 0), digits)
     began = time.time()
-    found = train_a_while(short, digits, 1, measure_s=0.2)
+    found = train_a_while(short, digits, 1, 0.2)
     assert found is not None
     ends, peak = found
     assert 0.2 < ends[-1] - ends[0] < time.time() - began

@@ -71,7 +71,7 @@ def test_all_that_was_measured_is_kept_what_was_not_worth_it_too() -> None:
     assert read_packings([{"event": "session"}, event]) == {("A100", "relu"): found}
 
 
-SHARED = """relu: 4 at once on each card (0.5 of 16.0 GiB each, as fast as 4.0 of them one by one;
+SHARED = """relu: 4 at once on each card (0.5 of 16.0 GiB each, together 4.0 times as fast as one;
  8 get 1.00 times as much done as 4)"""
 ALONE = """relu: one at a time on each card (0.5 of 16.0 GiB each;
  no more than 1 can run at once on a GPU here)"""

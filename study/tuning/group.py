@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from study.errors import StudyError, one_line, shorten
-from study.tuning.session import MODEL
+from study.tuning.session import MODEL, Slots
 
 # How long others' trials may keep a cluster's GPUs until one is free.
 FREE_WITHIN_S = 300.0
@@ -23,11 +23,11 @@ ones each time. ``arguments`` may be what ``share`` returned. Raises StudyError 
 
 
 @contextmanager
-def on_one_gpu(model: str, cpus: int, most: int) -> Iterator[AtOnce]:
-    """Up to ``most`` processes on one GPU of a ``model`` (any, where it is empty), which has ``cpus`` beside
-    it. Raises StudyError where none is free."""
-    wanted = {"CPU": float(cpus), "GPU": 1.0, **({f"{MODEL}{model}": 0.001} if model else {})}
-    group = placement_group([wanted])
+def on_one_gpu(slots: Slots, model: str, most: int) -> Iterator[AtOnce]:
+    """Up to ``most`` processes on one GPU of a ``model`` (any, where it is empty), which together have the
+    CPUs of one trial. Raises StudyError where none is free."""
+    wanted = {"CPU": float(slots.cpus), "GPU": 1.0, **({f"{MODEL}{model}": 0.001} if model else {})}
+    group = placement_group([wanted], **on_nodes_with(slots.nodes))
     started: list[Any] = []
 
     def at_once(number: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -46,6 +46,11 @@ def on_one_gpu(model: str, cpus: int, most: int) -> Iterator[AtOnce]:
         raise StudyError(f"no GPU was free within {FREE_WITHIN_S:.0f} s") from error
     finally:
         remove_placement_group(group)
+
+
+def on_nodes_with(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Of a placement group's one bundle: where it is to be."""
+    return {"bundle_label_selector": [dict(labels)]} if labels else {}
 
 
 def share(value: object) -> Any:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,14 +37,15 @@ MODEL = "accelerator_type:"
 @dataclass(frozen=True)
 class Slots:
     """How many trials run at once, and what each may use, of GPUs at the least. ``at_most``: the user's own
-    limit; ``elastic``: whether nodes may come and go; ``available``: what the cluster had at the start, by
-    Ray's names."""
+    limit; ``elastic``: whether nodes may come and go; ``nodes``: the labels of those that trials run on;
+    ``available``: what these had at the start, by Ray's names."""
 
     concurrent: int
     cpus: int
     gpus: float
     at_most: int | None = None
     elastic: bool = False
+    nodes: Mapping[str, str] = field(default_factory=dict)
     available: Mapping[str, float] = field(default_factory=dict)
 
     def asked_for(self, available: Mapping[str, float]) -> int:
@@ -83,7 +85,7 @@ def ray_session(address: str | None, resources: Resources, data_bytes: int, debu
 
     try:
         _start(address, data_bytes, debug)
-        yield _slots(ray.cluster_resources(), resources, address)
+        yield slots_of(resources_of(resources.nodes), resources, address)
     finally:
         ray.shutdown()
 
@@ -108,9 +110,17 @@ def _start(address: str | None, data_bytes: int, debug: bool) -> None:
         raise StudyError(f"{where}: cannot be started or reached: {one_line(str(error))[:200]}") from error
 
 
-def _slots(available: Mapping[str, float], resources: Resources, address: str | None) -> Slots:
+def slots_of(available: Mapping[str, float], resources: Resources, address: str | None) -> Slots:
+    """The slots of a cluster that has so much; StudyError where not one trial fits."""
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     where = f"the cluster at {address}" if address else "this machine"
+    if resources.nodes:
+        labels = ", ".join(f"{key}={value}" for key, value in resources.nodes.items())
+        where = f"{where}, of nodes with {labels},"
+    if resources.nodes and not available:
+        raise StudyError(
+            f"resources.nodes: {where} has none of these; leave it out, or give nodes the labels"
+        )
     if room(available, resources.cpus_per_trial, 0.0) < 1:
         raise StudyError(
             f"resources.cpus_per_trial: {where} has {cpus:g} CPUs, a trial asks {resources.cpus_per_trial}; "
@@ -128,7 +138,26 @@ def _slots(available: Mapping[str, float], resources: Resources, address: str | 
         )
     at_most = resources.max_concurrent
     concurrent = min(fitting, at_most or fitting)
-    return Slots(concurrent, resources.cpus_per_trial, share, at_most, address is not None, available)
+    return Slots(
+        concurrent,
+        resources.cpus_per_trial,
+        share,
+        at_most,
+        elastic=address is not None,
+        nodes=resources.nodes,
+        available=available,
+    )
+
+
+def resources_of(labels: Mapping[str, str]) -> Mapping[str, float]:
+    """What the cluster's nodes with these labels have now, by Ray's names."""
+    import ray
+
+    total = Counter[str]()
+    for node in ray.nodes():
+        if node["Alive"] and labels.items() <= node["Labels"].items():
+            total.update(node["Resources"])
+    return total
 
 
 def room(available: Mapping[str, float], cpus: int, gpus: float) -> int:

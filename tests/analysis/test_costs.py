@@ -130,5 +130,5 @@ def test_the_report_says_how_many_trials_shared_a_gpu(tmp_path: Path) -> None:
             packing = Packing("relu", "A100", together, "no more than 2 can run at once here", loads)
             journal.append("packed", on="A100", **packing.to_json())
     page = write_report(record).html.read_text(encoding="utf-8")
-    assert "relu: 2 at once on each A100 (1.0 of 16.0 GiB each, as fast as 2.0 of them one by one" in page
+    assert "relu: 2 at once on each A100 (1.0 of 16.0 GiB each, together 2.0 times as fast as one" in page
     assert "one at a time" not in page, "the last one counts"

@@ -374,6 +374,7 @@ MEANINGS = {
         "gpus_per_trial",
     ): 'GPUs; below 1 a share of one, `"auto"` as many trials on one as are worth it.',
     ("Resources", "max_concurrent"): "Trials at once; by default as many as fit.",
+    ("Resources", "nodes"): "Labels, as Ray has them: only nodes of the cluster that have them run trials.",
     ("Resources", "checkpoint_s"): "Seconds of training between checkpoints, at least; 0 for one an epoch.",
     (
         "Resources",

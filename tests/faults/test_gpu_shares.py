@@ -1,4 +1,5 @@
-"""Trials of one study that ask Ray for different shares of a GPU. Ray is told of one that is not there."""
+"""Trials of one study that ask Ray for different shares of a GPU, on nodes with a label. Ray is told of a
+GPU that is not there."""
 
 from __future__ import annotations
 
@@ -14,12 +15,14 @@ import torch
 
 from study.components.datasets import load_dataset
 from study.conductor import Conductor
+from study.metering import seconds_a_step, shortened, train_a_while
 from study.record import JournalWriter, StudyRecord
 from study.spec import Resources
 from study.trial import TrialConfig, TrialResult
 from study.tuning.attempt import Keeping
+from study.typical import example
 from tests.benchmarks.speed.driven import in_its_own_process
-from tests.faults.toy import TABLE, a_study, events, outcome, rows
+from tests.faults.toy import TABLE, TRAINED, a_study, events, outcome, rows
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
 
@@ -47,20 +50,26 @@ class Hungry:
 def with_a_gpu(folder: Path) -> list[int]:
     """Run the study of ``Hungry``, relu on halves and elu on quarters; then the processes of a group."""
     os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 4, "GPU": 1})
+    os.environ["RAY_OVERRIDE_LABELS"] = json.dumps({"team": "vision"})
     from study.tuning.session import ray_session
 
     spec, data = a_study(TABLE, trials_per_arm=3, replicates=1), load_dataset("digits", None)
     record = StudyRecord.create(folder, spec)
+    asked = Resources(gpus_per_trial="auto", nodes={"team": "vision"})
     with (
         JournalWriter(record) as journal,
-        ray_session(None, Resources(gpus_per_trial="auto"), 2**20, debug=False) as slots,
+        ray_session(None, asked, 2**20, debug=False) as slots,
     ):
-        from study.tuning.group import on_one_gpu
+        from study.tuning.group import on_one_gpu, share
         from study.tuning.spread import spread
 
         assert slots.on_a_gpu == 4
-        with on_one_gpu("", 1, 4) as at_once:
+        with on_one_gpu(slots, "", 4) as at_once:
             processes = [*at_once(1, os.getpid), *at_once(2, os.getpid)]
+            warm_up, steps = shortened(example(a_study(TRAINED), a_study(TRAINED).arms()[0], 0), data)
+            for measure_s in (0.0, 2.0):
+                seen = at_once(2, train_a_while, warm_up, share(data), 1, measure_s)
+            assert seconds_a_step([ends for ends, _ in seen], steps) > 0
         journal.session({}, ["study", "run"])
         conductor = Conductor(record, journal, worst=0.1, concurrent=slots.shared(0.25).concurrent)
         conductor.shares.of_arm = {"relu": 0.5, "elu": 0.25}
