@@ -115,6 +115,7 @@ def attempt(
         say(row=row | used(), saved=kept.epoch == row["epoch"])
 
     say(rows=list(kept.load()), started=dict(place or {}))
+    release_memory(device)  # of a trial that was stopped before it could do so itself
     keep_to_share(device, gpus)
     try:
         result = (train or really)(
