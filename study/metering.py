@@ -53,7 +53,7 @@ def give_shares(
     """Tell the conductor what each arm's trials ask for of a GPU, and return the slots that this makes.
 
     What the record has of this cluster's GPUs is not measured again. Where models differ, the largest share
-    counts: a trial may come to any of them.
+    counts: a trial may come to any of them. Ends early where the study is to stop.
     """
     if conductor.spec.resources.gpus_per_trial != "auto" or not slots.gpus:
         conductor.shares.of_arm = dict.fromkeys(conductor.arms, slots.gpus)
@@ -68,7 +68,7 @@ def give_shares(
             found[model, packing.arm] = packing
             say(f"packing  {packing}")
             if conductor.stopping():
-                break
+                return slots
     conductor.shares.of_arm = {
         arm: max((found[key].gpus for key in ((model, arm) for model in models) if key in found), default=1.0)
         for arm in conductor.arms

@@ -142,6 +142,15 @@ def test_where_no_gpu_is_free_every_trial_has_a_whole_one(tmp_path: Path) -> Non
     assert said[1] == "packing  elu: one at a time on each GPU (not measured: no GPU was free within 300 s)"
 
 
+def test_a_study_that_is_to_stop_does_not_wait_for_the_rest(tmp_path: Path) -> None:
+    on_gpu, _ = cards(Card("card", 16, {"relu": 1.0, "elu": 6.0}))
+    with conducting(tmp_path, a_study(AUTO)) as conductor:
+        conductor.stop_requested = True
+        give_shares(conductor, StudyRecord.latest(tmp_path, "toy"), slots(), on_gpu, print)
+    packed = events(StudyRecord.latest(tmp_path, "toy"), "packed")
+    assert [event["arm"] for event in packed] == ["relu"]
+
+
 @pytest.mark.parametrize(
     ("table", "there", "share"),
     [
