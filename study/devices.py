@@ -105,13 +105,18 @@ def reproducible(device: torch.device, seed: int, threads: int | None) -> Iterat
         yield
 
 
+def device_name(device: torch.device) -> str:
+    """Its model."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
+
+
 def environment(device: torch.device, precision: Precision) -> dict[str, Any]:
     """What decides the last digits of a trial's numbers, for its record."""
-    cuda = device.type == "cuda"
-    cpu = str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
     return {
         "device": device.type,
-        "device_name": torch.cuda.get_device_name(device) if cuda else cpu,
+        "device_name": device_name(device),
         "precision": precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -19,7 +19,7 @@ from study.batches import EVALUATION_BATCH, cuts
 from study.components.datasets import LoadedData
 from study.components.routine import Routine
 from study.conductor import Conductor
-from study.devices import environment, memory_taken, peak_memory, pick_device, release_memory, watch_memory
+from study.devices import device_name, memory_taken, peak_memory, pick_device, release_memory, watch_memory
 from study.errors import StudyError, one_line
 from study.packing import Load, Meter, Packing, pack, read_packings
 from study.planning import STANDSTILL, WARM_UP_STEPS, on_few, training_size
@@ -141,7 +141,7 @@ def look() -> tuple[str, int, int]:
     """The GPU of this process: its model, the bytes that are taken before anything is trained, and all."""
     device = pick_device()
     torch.zeros(1, device=device)
-    return (environment(device, "fp32")["device_name"], *memory_taken(device))
+    return (device_name(device), *memory_taken(device))
 
 
 def train_a_while(

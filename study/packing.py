@@ -129,6 +129,11 @@ def _no_room(alone: Load, number: int, most: int) -> str:
     return ""
 
 
+def device_kind(name: str, gpus: float) -> str:
+    """A kind of device on which seconds compare: the model, and the share of it, for neighbours cost time."""
+    return f"{gpus:g} of one {name}" if name and 0 < gpus < 1 else name
+
+
 class Shares:
     """What each trial asks for of a GPU: what its arm does, or more where that was not memory enough."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from study.analysis.findings import Findings
 from study.analysis.outcomes import Results, ended
 from study.analysis.wording import counted, duration
+from study.packing import device_kind
 from study.trial import PHASES, TrialResult
 
 
@@ -95,11 +96,10 @@ def devices(results: Iterable[TrialResult]) -> Mapping[str, list[TrialResult]]:
 
 
 def device_of(result: TrialResult) -> str:
-    """The model of the device, and a trial's share of it where it had neighbours there, which cost time."""
+    """The kind of device, or the kinds where a trial that was cut short went on elsewhere."""
     facts = result.environment
     name = str(facts.get("device_name") or facts.get("device") or "")
-    shared = name and 0 < facts.get("gpus", 0) < 1
-    return f"{facts['gpus']:g} of one {name}" if shared else name
+    return ", then ".join(facts.get("ran_on", ())) or device_kind(name, facts.get("gpus", 0.0))
 
 
 def mixture(results: Results) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from study.packing import device_kind
 from study.record import checkpoint_folder
 from study.trial import Row, TrialConfig, TrialResult, Verdict
 
@@ -94,7 +95,7 @@ def attempt(
     where this process is found; ``train`` stands in for study.training.train.
     """
     from study.checkpoint import Checkpoints
-    from study.devices import keep_to_share, pick_device, release_memory
+    from study.devices import device_name, keep_to_share, pick_device, release_memory
     from study.training import train as really
     from study.usage import Usage
 
@@ -105,6 +106,7 @@ def attempt(
         trial,
         every_s=keeping.every_s,
         circumstances={"data": data.fingerprint, "device": device.type},
+        runs_on=device_kind(device_name(device), gpus),
     )
 
     def say(**message: Any) -> None:
@@ -127,8 +129,10 @@ def attempt(
         kind = "oom" if type(error).__name__ == "OutOfMemoryError" else "crash"
         result = failure(trial, kind, error)
     release_memory(device)
-    if gpus:
-        result = replace(result, environment={**result.environment, "gpus": gpus})
+    where: dict[str, Any] = {"gpus": gpus} if gpus else {}
+    if len(kept.ran_on) > 1:
+        where |= {"ran_on": kept.ran_on}
+    result = replace(result, environment={**result.environment, **where})
     say(result=json.dumps(result.with_curve(()).to_json(), allow_nan=False))
 
 

@@ -111,12 +111,13 @@ def test_the_report_says_nothing_where_there_is_nothing_to_say(tmp_path: Path) -
     [
         ({**FAST, "gpus": 1.0}, "A100"),
         ({**FAST, "gpus": 0.25}, "0.25 of one A100"),
+        ({**SLOW, "gpus": 1.0, "ran_on": ["A100", "T4"]}, "A100, then T4"),
         ({"device": "cpu"}, "cpu"),
         ({"gpus": 0.25}, ""),
         ({}, ""),
     ],
 )
-def test_neighbours_on_a_gpu_make_another_kind_of_device_of_it(
+def test_neighbours_on_a_gpu_and_a_move_make_another_kind_of_device(
     environment: dict[str, Any], device: str
 ) -> None:
     assert device_of(replace(trial("relu", "confirm", 0), environment=environment)) == device
