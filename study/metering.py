@@ -55,8 +55,8 @@ def give_shares(
     What the record has of this cluster's GPUs is not measured again. Where models differ, the largest share
     counts: a trial may come to any of them. Ends early where the study is to stop.
     """
+    conductor.shares.of_arm = dict.fromkeys(conductor.arms, slots.gpus)
     if conductor.spec.resources.gpus_per_trial != "auto" or not slots.gpus:
-        conductor.shares.of_arm = dict.fromkeys(conductor.arms, slots.gpus)
         return slots
     models = slots.models or ("",)
     found = {key: each for key, each in read_packings(record.events()).items() if each.loads}

@@ -147,6 +147,7 @@ def test_a_study_that_is_to_stop_does_not_wait_for_the_rest(tmp_path: Path) -> N
     with conducting(tmp_path, a_study(AUTO)) as conductor:
         conductor.stop_requested = True
         give_shares(conductor, StudyRecord.latest(tmp_path, "toy"), slots(), on_gpu, print)
+        assert conductor.shares.of_arm == {"relu": 1.0, "elu": 1.0}
     packed = events(StudyRecord.latest(tmp_path, "toy"), "packed")
     assert [event["arm"] for event in packed] == ["relu"]
 
