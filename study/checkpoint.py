@@ -49,11 +49,13 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds: the snapshot, the rows of the epochs before it, the seconds they took."""
+    """What a checkpoint holds: the snapshot, the rows of the epochs before it, the seconds they took, and the
+    kinds of device that they took them on."""
 
     snapshot: Snapshot
     curve: tuple[Row, ...]
     seconds: float
+    ran_on: tuple[str, ...] = ()
 
 
 class Checkpoints:
@@ -62,7 +64,8 @@ class Checkpoints:
     ``every_s``: seconds of training from one checkpoint to the next, at least; they are written at the
     ends of epochs, and at the end of each where it is 0. ``circumstances`` are facts on which a trial's
     numbers depend beside its config (the data's fingerprint, the device): a checkpoint made under others
-    is not used. ``now`` is a monotonic clock, in seconds.
+    is not used. ``runs_on`` is the kind of device on which it goes on now. ``now`` is a monotonic clock, in
+    seconds.
     """
 
     def __init__(
@@ -72,15 +75,22 @@ class Checkpoints:
         *,
         every_s: float = 10.0,
         circumstances: Mapping[str, str] | None = None,
+        runs_on: str = "",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.every_s, self._now = folder, every_s, now
+        self.folder, self.every_s, self.runs_on, self._now = folder, every_s, runs_on, now
         self.identity = identity(config, circumstances or {})
         self.saved: Saved | None = None
         self.epoch = 0
         self.faults: list[str] = []
         self._last, self._cost_s = now(), 0.0
         self._looked = self._complained = False
+
+    @property
+    def ran_on(self) -> tuple[str, ...]:
+        """All kinds of device that the trial was trained on, in the attempts that it goes on from too."""
+        before = self.saved.ran_on if self.saved is not None else ()
+        return tuple(dict.fromkeys(filter(None, (*before, self.runs_on))))
 
     def load(self) -> Sequence[Row]:
         """Find the newest checkpoint that is sound; the rows of the epochs before it, none without one.
@@ -121,7 +131,7 @@ class Checkpoints:
         try:
             # Its parent is the driver's: where that is not there, the storage is not shared.
             self.folder.mkdir(exist_ok=True)
-            write(path, self.identity, Saved(capture(trial), tuple(curve), seconds))
+            write(path, self.identity, Saved(capture(trial), tuple(curve), seconds, self.ran_on))
             self._drop_older()
         except OSError as error:
             self._complain(error)
@@ -168,6 +178,7 @@ def write(path: Path, identity: str, saved: Saved) -> None:
         "snapshot": pack(vars(saved.snapshot), tensors),
         "curve": list(saved.curve),
         "seconds": saved.seconds,
+        "ran_on": list(saved.ran_on),
     }
     # NaN stands for a learning rate before the first step; Python's JSON keeps it, and every float's bits.
     body = json.dumps(state).encode() + b"\n" + safetensors.torch.save(tensors)
@@ -193,7 +204,8 @@ def read(path: Path, identity: str) -> Saved:
     try:
         state, tensors = json.loads(text), safetensors.torch.load(packed)
         snapshot = Snapshot(**unpack(state["snapshot"], tensors))
-        return Saved(snapshot, tuple(state["curve"]), float(state["seconds"]))
+        ran_on = tuple(map(str, state.get("ran_on", ())))
+        return Saved(snapshot, tuple(state["curve"]), float(state["seconds"]), ran_on)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"cannot be understood ({one_line(str(error))[:100]})") from error
 

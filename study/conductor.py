@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from study.analysis.selection import to_confirm
 from study.early_stopping import RULES, Rule, Stop, spared
 from study.errors import one_line
+from study.packing import Shares
 from study.record import FROM_THE_START, Event, JournalWriter, StudyRecord
 from study.samplers import Search, search_inside
 from study.seeding import derive_seed
@@ -97,6 +98,7 @@ class Conductor:
         self.news: deque[TrialResult] = deque()
         self.spared: set[str] = set()
         self.faults: set[tuple[str, str]] = set()
+        self.shares = Shares()
         self._saved: dict[str, int] = {}
         self._silence = Silence(self.spec.resources.silence_s, now)
         self._replay(record)
@@ -120,6 +122,9 @@ class Conductor:
 
     def stopping(self) -> bool:
         return self.stop_requested or self.broken
+
+    def gpus(self, trial: TrialConfig) -> float:
+        return self.shares.of(trial)
 
     @property
     def broken(self) -> bool:
@@ -192,6 +197,8 @@ class Conductor:
             return
         del self.running[result.config.id]
         self._silence.ended(result.config.id)
+        if result.verdict.kind == "oom" and self._given_more(result.config):
+            return
         result = result.with_curve(tuple(running.rows))
         self.journal.result(result.config.id, max(1, self.attempts.get(result.config.id, 0)), result)
         self._account(result)
@@ -200,6 +207,19 @@ class Conductor:
         failed = result.verdict.status == "failed"
         self.failures = [*self.failures, result] if failed else []
         self.watch(self)
+
+    def _given_more(self, trial: TrialConfig) -> bool:
+        """Whether a trial that ran out of memory beside others goes on with more of a GPU: that it shared
+        one says nothing of it, so this is no end and no failure."""
+        had, gpus = self.shares.of(trial), self.shares.widen(trial)
+        if gpus is None:
+            return False
+        what = f"{trial.id} ran out of memory on {had:g} of a GPU, and goes on with {gpus:g}"
+        self.faults.add((trial.id, what))
+        self.journal.append("fault", trial=trial.id, what=what, gpus=gpus)
+        self.interrupted.append(trial)
+        self.watch(self)
+        return True
 
     # -- early stopping ----------------------------------------------------------------------------
 
@@ -347,6 +367,8 @@ class Conductor:
                 self.attempts[trial] = event["attempt"]
             elif event["event"] == "spared":
                 self.spared.add(trial)
+            elif event["event"] == "fault" and "gpus" in event:
+                self.shares.widened(trial, event["gpus"])
             elif event["event"] == "epoch":
                 self._replay_epoch(asked[trial], event)
             elif last.get(trial) == number and trial in results:

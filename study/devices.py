@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -51,6 +52,41 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def keep_to_share(device: torch.device, gpus: float) -> None:
+    """Let this process have no more of a GPU's memory than its share: what outgrows it runs out of memory
+    itself, and not its neighbours."""
+    if device.type == "cuda" and gpus:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gpus), device)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give the GPU back what this process has kept for later: a warm process has neighbours."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def memory_taken(device: torch.device) -> tuple[int, int]:
+    """Bytes of a GPU that are taken by other than torch's tensors in this process (CUDA itself, other
+    programs), and all that it has; (0, 0) on the CPU."""
+    if device.type != "cuda":
+        return 0, 0
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free - torch.cuda.memory_reserved(device), total
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that torch has held of a GPU since ``watch_memory``; 0 on the CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
+
+
+def watch_memory(device: torch.device) -> None:
+    """From now on, for ``peak_memory``."""
+    release_memory(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 @contextmanager
 def reproducible(device: torch.device, seed: int, threads: int | None) -> Iterator[None]:
     """The process's own numerical settings for one trial, and the caller's again afterwards.
@@ -69,13 +105,18 @@ def reproducible(device: torch.device, seed: int, threads: int | None) -> Iterat
         yield
 
 
+def device_name(device: torch.device) -> str:
+    """Its model."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
+
+
 def environment(device: torch.device, precision: Precision) -> dict[str, Any]:
     """What decides the last digits of a trial's numbers, for its record."""
-    cuda = device.type == "cuda"
-    cpu = str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
     return {
         "device": device.type,
-        "device_name": torch.cuda.get_device_name(device) if cuda else cpu,
+        "device_name": device_name(device),
         "precision": precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

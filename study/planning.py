@@ -49,13 +49,10 @@ def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) ->
     """
     values = dict(config.hyperparameters)
     routine = Routine(**by_component(values)["training"])
-    images = len(data.train_inputs)
-    validation = validation_size(values, data)
-    size = int(values.get("dataset.train_size") or images - validation)
+    validation, size = validation_size(values, data), training_size(values, data)
     few = size if routine.batch_size == "full" else min(size, WARM_UP_STEPS * routine.batch_size)
-    evaluated = min(WARM_UP_EVALUATIONS, images - few, few)
-    short: dict[str, Scalar] = {"dataset.train_size": few, "dataset.validation_size": evaluated}
-    short |= {"training.epochs": 2, "training.evaluation_size": evaluated, "dataset.selection": "random"}
+    short = {**on_few(few, WARM_UP_EVALUATIONS, data), "training.epochs": 2}
+    evaluated = int(short["training.evaluation_size"])
     curve, diverged = _warm_up(spec, config, {**values, **short}, data)
     if diverged:
         curve, reason = _warm_up(spec, config, {**values, **short, **STANDSTILL}, data)
@@ -78,6 +75,18 @@ def _warm_up(
     short = replace(config, hyperparameters=dict(values))
     result = train(short, data, threads=spec.resources.cpus_per_trial)
     return result.curve, "" if len(result.curve) == 2 else str(result.verdict)
+
+
+def on_few(few: int, evaluated: int, data: LoadedData) -> dict[str, Scalar]:
+    """Hyperparameters that let a trial train on ``few`` examples, and be evaluated on ``evaluated`` of them
+    and as many others at the most."""
+    evaluated = min(evaluated, len(data.train_inputs) - few, few)
+    sizes = {"dataset.train_size": few, "dataset.validation_size": evaluated}
+    return {**sizes, "training.evaluation_size": evaluated, "dataset.selection": "random"}
+
+
+def training_size(values: Mapping[str, Scalar], data: LoadedData) -> int:
+    return int(values.get("dataset.train_size") or len(data.train_inputs) - validation_size(values, data))
 
 
 def validation_size(values: Mapping[str, Scalar], data: LoadedData) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from study import __version__
 from study.analysis import detail_tables, edge_tables, tables
+from study.analysis.costs import mixture
 from study.analysis.details import details
 from study.analysis.findings import Findings, read_findings
 from study.analysis.resampling import BCA_LEADS_FROM
@@ -182,6 +183,7 @@ def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> 
         counts=tables.cause_rows(findings),
         endings=_endings(findings),
         costs=behind.costs,
+        mixture=mixture(findings.results),
         pair_rows=detail_tables.pair_rows(behind),
         rope=behind.rope,
         mean_ranks=detail_tables.mean_ranks_text(behind.mean_ranks),

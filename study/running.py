@@ -135,21 +135,30 @@ def run_trials(
     if options.max_concurrent is not None:
         resources = resources.model_copy(update={"max_concurrent": options.max_concurrent})
     size = data.train_inputs.nbytes + data.test_inputs.nbytes
-    with ray_session(options.address, resources, size, options.debug) as slots, stop_signals(conductor, say):
-        say(
-            f"running  {counted(slots.concurrent, 'trial')} at once, {counted(slots.cpus, 'CPU')} and "
-            f"{slots.gpus:g} GPUs each"
-        )
+    with ray_session(options.address, resources, size, options.debug) as there, stop_signals(conductor, say):
+        from study.metering import cluster_gpu, give_shares
         from study.tuning.attempt import Keeping
         from study.tuning.spread import spread
 
+        slots = give_shares(conductor, record, there, cluster_gpu(data, there), say)
+        say(
+            f"running  {counted(slots.concurrent, 'trial')} at once, {counted(slots.cpus, 'CPU')} and "
+            f"{_gpus(conductor)} each"
+        )
         conductor.concurrent = slots.concurrent
         record.checkpoints.mkdir(exist_ok=True)
         keeping = Keeping(record.checkpoints.resolve(), resources.checkpoint_s, resources.system_metrics)
         spread(conductor, data, slots, keeping)
-    for fault in conductor.faults:
-        say(f"fault    {fault}")
+    for trial, what in sorted(conductor.faults):
+        say(f"fault    {what}" if trial in what else f"fault    {trial}: {what}")
     return conductor
+
+
+def _gpus(conductor: Conductor) -> str:
+    """``0.25 GPUs``, or ``0.25 to 1 GPUs`` where arms have different shares."""
+    shares = sorted(set(conductor.shares.of_arm.values()))
+    text = " to ".join(f"{share:g}" for share in dict.fromkeys((shares[0], shares[-1])))
+    return f"{text} GPU{'' if text == '1' else 's'}"
 
 
 def load_data(spec: StudySpec, data_dir: Path | None) -> LoadedData:

@@ -34,6 +34,11 @@ COMPONENTS = (
     "training",
     "divergence",
 )
+# As Ray and Kubernetes have it; a key may have a DNS name before it.
+LabelKey = Annotated[
+    str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
 SAMPLERS = ("random", "tpe", "qmc", "grid", "cmaes", "gp", "bisect")
 
 
@@ -72,8 +77,11 @@ class Resources(BaseModel):
     model_config = STRICT
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] = 0.0
+    # Below 1 a share of one; "auto" measures how many trials of each arm share a GPU (study.packing).
+    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] | Literal["auto"] = 0.0
     max_concurrent: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    # Trials run on the cluster's nodes with these labels alone.
+    nodes: dict[LabelKey, LabelValue] = {}
     # Seconds of training from one checkpoint to the next, at least; 0 for one after every epoch.
     checkpoint_s: Annotated[float, Field(ge=0, le=1e9)] = 10.0
     # A trial that is silent for ten times its longest epoch hangs; shorter silences than this never count.
@@ -83,8 +91,9 @@ class Resources(BaseModel):
 
     @model_validator(mode="after")
     def is_a_share_or_whole(self) -> Resources:
-        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
-            raise ValueError(f"gpus_per_trial above 1 must be whole; it is {self.gpus_per_trial}")
+        gpus = self.gpus_per_trial
+        if gpus != "auto" and gpus > 1 and gpus != int(gpus):
+            raise ValueError(f"gpus_per_trial above 1 must be whole; it is {gpus}")
         return self
 
 

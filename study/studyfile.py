@@ -19,7 +19,18 @@ from study.leaves import Range
 from study.registry import nearest
 from study.spec import COMPONENTS, Objective, Resources, Search, StudySpec, dotted
 
-UNION_TAGS = ("range", "choices", "value", "bool", "int", "float", "text")
+UNION_TAGS = (
+    "range",
+    "choices",
+    "value",
+    "bool",
+    "int",
+    "float",
+    "text",
+    "constrained-float",
+    "literal['auto']",
+    "[key]",
+)
 MAX_BYTES = 1_000_000
 # The deepest of a study file's own keys, nuisance's ranges inside a profile, has half of it.
 MAX_DEPTH = 12
@@ -249,7 +260,8 @@ MODELS: dict[str, type[BaseModel]] = {
 def _as_one_line(error: ValidationError, table: Table, place: str) -> StudyFileError:
     """Pydantic's first complaint as place, rule, value and way out."""
     # A typo in a key makes two complaints, an unknown key and a missing one: the first says more.
-    details = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    # Where a number or a word may stand, a word is a typo of that.
+    details = min(error.errors(include_url=False), key=_says_less)
     parts = _locate(table, details["loc"])
     key = dotted(parts)
     where = f"{place}: {key}" if key else place
@@ -266,12 +278,23 @@ def _as_one_line(error: ValidationError, table: Table, place: str) -> StudyFileE
     return StudyFileError(where, rule(details["msg"]), value, way_out)
 
 
+def _says_less(details: ErrorDetails) -> int:
+    """0 for the complaint that says most, 2 for the one that says least."""
+    if details["type"] == "extra_forbidden":
+        return 0
+    return 1 if details["type"] == "literal_error" and isinstance(details.get("input"), str) else 2
+
+
 def rule(message: str) -> str:
     """Pydantic's wording as ours: "Input should be greater than 0" to "must be above 0"."""
     text = re.sub(r"^(Input|String|Value|List) should", "must", message)
     for theirs, ours in (
         ("^Value error, ", ""),
         (r"must match pattern '.*200.*'", "must be 1 to 200 letters, digits and ._+-"),
+        (
+            r"must match pattern '.*_\.-\]\{0,61\}.*'",
+            "must be 1 to 63 letters, digits and ._-, as labels are",
+        ),
         (r"( items?) after validation, not \d+$", r"\1"),
         ("a valid list", "a list"),
         ("a valid integer", "a whole number"),

@@ -27,7 +27,16 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (
         ("__init__",),
-        ("components", "record", "environment", "early_stopping", "bisection", "silence", "drafting"),
+        (
+            "components",
+            "record",
+            "environment",
+            "early_stopping",
+            "bisection",
+            "silence",
+            "drafting",
+            "packing",
+        ),
     ),
     (
         ("symptoms", "choosing", "usage"),
@@ -40,6 +49,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("tuning", "tracking", "analysis"), ("facts",)),
     (
         ("conductor", "planning", "report", "export", "submission", "serial"),
+        ("metering",),
         ("running", "audit", "cleaning", "notifying"),
         ("face", "promoting"),
     ),

@@ -204,6 +204,7 @@ def test_what_changes_numbers_changes_the_digest(change: tuple[str, str]) -> Non
         ('"a hunch"', '"a paper"'),
         ("[resources]\n", "[resources]\nmax_concurrent = 3\n"),
         ("[resources]\n", "[resources]\ngpus_per_trial = 0.5\n"),
+        ("[resources]\n", '[resources]\ngpus_per_trial = "auto"\nnodes = { team = "vision" }\n'),
         ("[search]\n", "[search]\nseed = 0\nearly_stopping = 'none'\n"),
         ("log = true", "log = true "),
         (f"{LR}\n{DECAY}", f"{DECAY}\n{LR}"),

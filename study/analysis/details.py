@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from study.analysis.costs import Cost, costs
 from study.analysis.equivalence import rope_for
 from study.analysis.findings import Findings
 from study.analysis.friedman import MeanRanks, mean_ranks
@@ -14,7 +15,6 @@ from study.analysis.outcomes import ended
 from study.analysis.pairs import pair_table
 from study.analysis.sensitivity import Importance, Sensitivity, importance, sensitivity
 from study.analysis.tuning_curves import TuningCurve, ahead, tuning_curves
-from study.trial import PHASES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,31 +22,6 @@ if TYPE_CHECKING:
 # Pairs grow with the square of the arms, and each is resampled thousands of times; the rest is for
 # `study export`.
 MOST_ARMS = 12
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an arm cost, in the attempts that counted: seconds and gradient evaluations (of one batch each:
-    one a step, and what an optimizer asks for beyond it), summed over trials; a replicate's are means."""
-
-    arm: str
-    trials: int
-    tuning_s: float
-    confirmation_s: float
-    replicate_s: float | None
-    gradient_evaluations: int
-    replicate_evaluations: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "arm": self.arm,
-            "trials": self.trials,
-            "tuning_s": self.tuning_s,
-            "confirmation_s": self.confirmation_s,
-            "replicate_s": self.replicate_s,
-            "gradient_evaluations": self.gradient_evaluations,
-            "gradient_evaluations_per_replicate": self.replicate_evaluations,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,24 +76,7 @@ def details(findings: Findings) -> Details:
         importances=tuple(
             importance(spec, results, arm) for arm in tuned if ended(results, arm.name, "tune")
         ),
-        costs=tuple(cost(findings, arm.arm) for arm in found.arms),
-    )
-
-
-def cost(findings: Findings, arm: str) -> Cost:
-    """What one arm cost."""
-    found = {phase: ended(findings.results, arm, phase) for phase in PHASES}
-    seconds = {phase: sum(each.seconds for each in mine) for phase, mine in found.items()}
-    steps = {phase: sum(each.gradient_evaluations for each in mine) for phase, mine in found.items()}
-    n = len(found["confirm"])
-    return Cost(
-        arm=arm,
-        trials=sum(map(len, found.values())),
-        tuning_s=seconds["tune"],
-        confirmation_s=seconds["confirm"],
-        replicate_s=seconds["confirm"] / n if n else None,
-        gradient_evaluations=sum(steps.values()),
-        replicate_evaluations=steps["confirm"] / n if n else None,
+        costs=costs(findings),
     )
 
 

@@ -15,6 +15,7 @@ from study.analysis.selection import replicates_expected
 from study.analysis.stopping import EarlyStopping, early_stopping
 from study.analysis.verdicts import ClaimVerdict, judge_all
 from study.analysis.wording import counted
+from study.packing import Packing, read_packings
 from study.record import Event, StudyRecord, read_results
 from study.spec import StudySpec
 from study.trial import PHASES, STATUSES, Phase
@@ -46,7 +47,8 @@ class Findings:
 
     ``edges`` are the arms' largest stable learning rates (none unless the study bisects), ``sessions``
     the starts of the study, ``faults`` what went wrong around the trials, and ``as_of`` the unix time of
-    the last event (None for an empty journal), ``first_trial`` that of the first proposal.
+    the last event (None for an empty journal), ``first_trial`` that of the first proposal. ``packings`` say
+    how many trials of each arm shared a GPU, where that was measured.
     """
 
     spec: StudySpec
@@ -61,6 +63,7 @@ class Findings:
     finished: bool
     as_of: float | None
     first_trial: float | None = None
+    packings: tuple[Packing, ...] = ()
 
     @property
     def ranked(self) -> bool:
@@ -155,6 +158,7 @@ def read_findings(record: StudyRecord) -> Findings:
         finished=any(event["event"] == "finished" for event in events),
         as_of=events[-1].get("time") if events else None,
         first_trial=next((each.get("time") for each in events if each["event"] == "asked"), None),
+        packings=tuple(read_packings(events).values()),
     )
 
 

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 # The columns that are there even for a record without results.
 TRIAL = ("trial", "study", "arm", "phase", "index", "seed", "split_seed")
-ENDING = ("status", "kind", "step", "epoch", "reason", "seconds", "gradient_evaluations", "device")
+ENDING = (
+    "status",
+    "kind",
+    "step",
+    "epoch",
+    "reason",
+    "seconds",
+    "gradient_evaluations",
+    "device",
+    "device_name",
+)
 CURVE = (*TRIAL, "epoch")
 
 
@@ -61,6 +71,7 @@ def _trial_row(result: TrialResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "gradient_evaluations": result.gradient_evaluations,
         "device": result.environment.get("device"),
+        "device_name": result.environment.get("device_name"),
         **result.metrics,
         **result.config.hyperparameters,
         **{f"complexity.{name}": value for name, value in result.environment.get("complexity", {}).items()},

@@ -11,7 +11,16 @@ from typing import Any
 
 from study.errors import StudyError, one_line
 from study.submission.commands import absent, run
-from study.submission.manifests import DIGEST, MANAGED_BY, SUBMISSION, as_yaml, name_of, ray_job, study_map
+from study.submission.manifests import (
+    DIGEST,
+    MANAGED_BY,
+    OUT,
+    SUBMISSION,
+    as_yaml,
+    name_of,
+    ray_job,
+    study_map,
+)
 from study.submission.order import Job, Order, State, is_of
 from study.submission.target import KubeRayTarget
 
@@ -68,9 +77,10 @@ def _job(found: dict[str, Any]) -> Job:
     deployment, ray = status.get("jobDeploymentStatus", ""), status.get("jobStatus", "")
     state = DEPLOYMENTS.get(deployment) or STATES.get(ray, "waiting")
     metadata = found["metadata"]
-    job_id = metadata.get("annotations", {}).get(SUBMISSION, "")
+    ours = metadata.get("annotations", {})
     at = datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
-    return Job(job_id, state, one_line(str(status.get("message", "")))[:300], at)
+    says = one_line(str(status.get("message", "")))[:300]
+    return Job(ours.get(SUBMISSION, ""), state, says, at, ours.get(OUT, ""))
 
 
 def _command(target: KubeRayTarget, *words: str) -> list[str]:

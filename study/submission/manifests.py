@@ -218,7 +218,7 @@ def _metadata(name: str, target: KubeRayTarget, order: Order, job_id: str) -> Ma
         "name": name,
         "namespace": target.namespace,
         "labels": {MANAGED_BY: "study", DIGEST: order.spec.digest},
-        "annotations": {SUBMISSION: job_id},
+        "annotations": {SUBMISSION: job_id, OUT: order.out},
     }
 
 
@@ -231,7 +231,8 @@ def as_yaml(manifest: Manifest) -> str:
     return str(yaml.safe_dump(apart, sort_keys=False, width=110, explicit_start=True))
 
 
-MANAGED_BY, DIGEST, SUBMISSION = "app.kubernetes.io/managed-by", "study/digest", "study/submission"
+MANAGED_BY, DIGEST = "app.kubernetes.io/managed-by", "study/digest"
+SUBMISSION, OUT = "study/submission", "study/out"
 HEAD_PORTS = {"gcs": 6379, "dashboard": 8265}
 CONTAINER_SECURITY: Manifest = {
     "allowPrivilegeEscalation": False,

@@ -48,12 +48,14 @@ class Order:
 @dataclass(frozen=True)
 class Job:
     """One submission as the cluster knows it. ``id`` is ``study-NAME-DIGEST``, with ``-2`` and so on behind
-    it where that was submitted before and ended; ``at`` is when it was sent, in seconds since 1970."""
+    it where that was submitted before and ended; ``at`` is when it was sent, in seconds since 1970, ``out``
+    its folder of records, as far as the cluster says."""
 
     id: str
     state: State
     says: str = ""
     at: float = 0.0
+    out: str = ""
 
     @property
     def number(self) -> int:

@@ -40,7 +40,13 @@ def send(order: Order, target: RayTarget, job_id: str) -> bool:
 def jobs(target: RayTarget, name: str, digest: str) -> list[Job]:
     """The submissions of a study that the cluster knows."""
     return [
-        Job(each.id, STATES[each.status], "" if each.status == "SUCCEEDED" else each.message, each.at)
+        Job(
+            each.id,
+            STATES[each.status],
+            "" if each.status == "SUCCEEDED" else each.message,
+            each.at,
+            each.metadata.get("out", ""),
+        )
         for each in door.jobs(service(target))
         if is_of(each.id, name, digest)
     ]
@@ -70,7 +76,7 @@ def _entrypoint(order: Order, target: RayTarget) -> str:
 
 
 def _metadata(order: Order) -> dict[str, str]:
-    return {"study": order.spec.name, "digest": order.spec.digest}
+    return {"study": order.spec.name, "digest": order.spec.digest, "out": order.out}
 
 
 STATES: dict[str, State] = {

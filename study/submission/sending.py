@@ -73,10 +73,15 @@ def order_of(
 
 def submit(order: Order, target: Target) -> Sent:
     """Send a study, or join it where it runs there already. One that has ended is sent again, under the
-    next number: its record goes on."""
+    next number: its record goes on. StudyError where it runs for somebody whose records are elsewhere."""
     kind = kind_of(target)
     newest = newest_job(target, order.spec.name, order.spec.digest)
     if newest and newest.state in LIVE:
+        if newest.out not in ("", order.out):
+            raise StudyError(
+                f"{newest.id} runs there already, with its record in {newest.out}, not in {order.out}; share "
+                "that (out in the target), wait until it has ended, or give the study another name"
+            )
         return Sent(newest.id, joined=True)
     job_id = numbered(order.base_id, newest.number + 1 if newest else 1)
     return Sent(job_id, joined=not kind.send(order, target, job_id))

@@ -6,6 +6,7 @@
     attempt.py    one attempt at a trial and what it says; knows nothing of Ray
     trainable.py  what runs in a worker: one trial after another, data shared without a copy
     hanging.py    ends a process that hangs
+    group.py      processes that have one GPU to themselves, to be measured there
     spread.py     Ray Tune itself: asks the source for trials, brings back rows and results
 
 Nothing is imported here: Ray reads its settings when it is imported, and session.py makes them first.

@@ -12,10 +12,11 @@ import json
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from study.packing import device_kind
 from study.record import checkpoint_folder
 from study.trial import Row, TrialConfig, TrialResult, Verdict
 
@@ -37,6 +38,9 @@ class TrialSource(Protocol):
 
     def stopping(self) -> bool:
         """Whether running trials are to be given up now."""
+
+    def gpus(self, trial: TrialConfig) -> float:
+        """What the trial asks for now: whole GPUs, or a share of one."""
 
     def started(self, trial: TrialConfig, token: str, epoch: int = 0) -> None:
         """An attempt at a trial has begun, after ``epoch``; ``token`` names the attempt."""
@@ -79,6 +83,7 @@ def attempt(
     keeping: Keeping,
     *,
     send: Callable[[Mapping[str, Any]], None],
+    gpus: float = 0.0,
     place: Mapping[str, Any] | None = None,
     train: Training | None = None,
 ) -> None:
@@ -86,11 +91,11 @@ def attempt(
 
     Every message carries the attempt's own token, so that the driver can tell a second attempt (after
     a worker's death) from a late message of the first. Exceptions become results. A node that does not
-    see the folder of the checkpoints goes on without. ``place`` says where this process is found; ``train``
-    stands in for study.training.train.
+    see the folder of the checkpoints goes on without. ``gpus`` is what the trial has of them, ``place`` says
+    where this process is found; ``train`` stands in for study.training.train.
     """
     from study.checkpoint import Checkpoints
-    from study.devices import pick_device
+    from study.devices import device_name, keep_to_share, pick_device, release_memory
     from study.training import train as really
     from study.usage import Usage
 
@@ -101,6 +106,7 @@ def attempt(
         trial,
         every_s=keeping.every_s,
         circumstances={"data": data.fingerprint, "device": device.type},
+        runs_on=device_kind(device_name(device), gpus),
     )
 
     def say(**message: Any) -> None:
@@ -111,6 +117,8 @@ def attempt(
         say(row=row | used(), saved=kept.epoch == row["epoch"])
 
     say(rows=list(kept.load()), started=dict(place or {}))
+    release_memory(device)  # of a trial that was stopped before it could do so itself
+    keep_to_share(device, gpus)
     try:
         result = (train or really)(
             trial, data, report=report, threads=threads, checkpoints=kept, shared=keeping.folder
@@ -120,6 +128,11 @@ def attempt(
     except Exception as error:  # noqa: BLE001 -- whatever the trial raised is its result
         kind = "oom" if type(error).__name__ == "OutOfMemoryError" else "crash"
         result = failure(trial, kind, error)
+    release_memory(device)
+    where: dict[str, Any] = {"gpus": gpus} if gpus else {}
+    if len(kept.ran_on) > 1:
+        where |= {"ran_on": kept.ran_on}
+    result = replace(result, environment={**result.environment, **where})
     say(result=json.dumps(result.with_curve(()).to_json(), allow_nan=False))
 
 

@@ -35,12 +35,14 @@ class Service:
 
 @dataclass(frozen=True)
 class RayJob:
-    """A job as the cluster knows it: ``status`` in Ray's word, ``at`` in seconds since 1970."""
+    """A job as the cluster knows it: ``status`` in Ray's word, ``at`` in seconds since 1970, ``metadata`` as
+    it was submitted."""
 
     id: str
     status: str
     message: str
     at: float
+    metadata: Mapping[str, str]
 
 
 def submit(
@@ -95,7 +97,8 @@ async def _next(chunks: AsyncIterator[str]) -> str | None:
 
 def _job(details: JobDetails) -> RayJob:
     at = (details.start_time or 0) / 1000
-    return RayJob(str(details.submission_id), details.status.value, one_line(details.message or ""), at)
+    said = one_line(details.message or "")
+    return RayJob(str(details.submission_id), details.status.value, said, at, details.metadata or {})
 
 
 @contextmanager

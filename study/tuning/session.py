@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +30,45 @@ DRIVER_SETTINGS = SETTINGS | {
 }
 # A trial that takes more than Tune's 2 s to unwind would otherwise fail the next one on its worker.
 WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
+# Ray names the model of a node's GPUs by a resource.
+MODEL = "accelerator_type:"
 
 
 @dataclass(frozen=True)
 class Slots:
-    """How many trials run at once, and what each may use. ``at_most``: the user's own limit; ``elastic``:
-    whether nodes may come and go."""
+    """How many trials run at once, and what each may use, of GPUs at the least. ``at_most``: the user's own
+    limit; ``elastic``: whether nodes may come and go; ``nodes``: the labels of those that trials run on;
+    ``available``: what these had at the start, by Ray's names."""
 
     concurrent: int
     cpus: int
     gpus: float
     at_most: int | None = None
     elastic: bool = False
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    available: Mapping[str, float] = field(default_factory=dict)
 
-    def asked_for(self, available: dict[str, float]) -> int:
+    def asked_for(self, available: Mapping[str, float]) -> int:
         """How many trials to ask for at once, now that the cluster has so much: one more than there is room
         for. It waits, and an autoscaler sees that there is something to come for."""
         fitting = room(available, self.cpus, self.gpus) + 1
         return min(fitting, self.at_most or fitting)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The GPUs' models, as far as Ray knows them."""
+        return tuple(sorted(name.removeprefix(MODEL) for name in self.available if name.startswith(MODEL)))
+
+    @property
+    def on_a_gpu(self) -> int:
+        """How many trials can run on each GPU at once, as far as CPUs and the user's limit go."""
+        fitting = room(self.available, self.cpus, 0.0)
+        return max(1, math.ceil(min(fitting, self.at_most or fitting) / self.available["GPU"]))
+
+    def shared(self, gpus: float) -> Slots:
+        """The slots where a trial asks for ``gpus`` and no less."""
+        fitting = room(self.available, self.cpus, gpus)
+        return replace(self, gpus=gpus, concurrent=min(fitting, self.at_most or fitting))
 
 
 @contextmanager
@@ -62,7 +85,7 @@ def ray_session(address: str | None, resources: Resources, data_bytes: int, debu
 
     try:
         _start(address, data_bytes, debug)
-        yield _slots(ray.cluster_resources(), resources, address)
+        yield slots_of(resources_of(resources.nodes), resources, address)
     finally:
         ray.shutdown()
 
@@ -87,16 +110,26 @@ def _start(address: str | None, data_bytes: int, debug: bool) -> None:
         raise StudyError(f"{where}: cannot be started or reached: {one_line(str(error))[:200]}") from error
 
 
-def _slots(available: dict[str, float], resources: Resources, address: str | None) -> Slots:
+def slots_of(available: Mapping[str, float], resources: Resources, address: str | None) -> Slots:
+    """The slots of a cluster that has so much; StudyError where not one trial fits."""
     cpus, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     where = f"the cluster at {address}" if address else "this machine"
+    if resources.nodes:
+        labels = ", ".join(f"{key}={value}" for key, value in resources.nodes.items())
+        where = f"{where}, of nodes with {labels},"
+    if resources.nodes and not available:
+        raise StudyError(
+            f"resources.nodes: {where} has none of these; leave it out, or give nodes the labels"
+        )
     if room(available, resources.cpus_per_trial, 0.0) < 1:
         raise StudyError(
             f"resources.cpus_per_trial: {where} has {cpus:g} CPUs, a trial asks {resources.cpus_per_trial}; "
             "ask less: --set resources.cpus_per_trial=1"
         )
-    # A study written for GPUs runs where there are none: training takes the device that is there.
-    share = resources.gpus_per_trial if gpus else 0.0
+    # A study written for GPUs runs where there are none: training takes the device that is there. What is
+    # to be measured has a whole one until it is.
+    asked = 1.0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
+    share = asked if gpus else 0.0
     fitting = room(available, resources.cpus_per_trial, share)
     if fitting < 1:
         raise StudyError(
@@ -105,10 +138,29 @@ def _slots(available: dict[str, float], resources: Resources, address: str | Non
         )
     at_most = resources.max_concurrent
     concurrent = min(fitting, at_most or fitting)
-    return Slots(concurrent, resources.cpus_per_trial, share, at_most, elastic=address is not None)
+    return Slots(
+        concurrent,
+        resources.cpus_per_trial,
+        share,
+        at_most,
+        elastic=address is not None,
+        nodes=resources.nodes,
+        available=available,
+    )
 
 
-def room(available: dict[str, float], cpus: int, gpus: float) -> int:
+def resources_of(labels: Mapping[str, str]) -> Mapping[str, float]:
+    """What the cluster's nodes with these labels have now, by Ray's names."""
+    import ray
+
+    total = Counter[str]()
+    for node in ray.nodes():
+        if node["Alive"] and labels.items() <= node["Labels"].items():
+            total.update(node["Resources"])
+    return total
+
+
+def room(available: Mapping[str, float], cpus: int, gpus: float) -> int:
     """How many trials of so many CPUs and (a share of) GPUs each a cluster holds."""
     fitting = int(available.get("CPU", 0.0) // cpus)
     if gpus:

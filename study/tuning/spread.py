@@ -7,10 +7,10 @@ import logging
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
@@ -18,8 +18,9 @@ from ray.tune.search import Searcher
 from study.errors import one_line
 from study.trial import TrialConfig, TrialResult, Verdict
 from study.tuning.attempt import Keeping, Training, TrialSource, deliver
+from study.tuning.group import on_nodes_with
 from study.tuning.hanging import put_down
-from study.tuning.session import Slots
+from study.tuning.session import Slots, resources_of
 from study.tuning.trainable import run_trial
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ def spread(
     source: TrialSource, data: LoadedData, slots: Slots, keeping: Keeping, train: Training | None = None
 ) -> None:
     """Run the source's trials until it is exhausted or stopping. The data set goes to the object
-    store once; workers on a node map the same memory. ``train`` stands in for study.training.train."""
+    store once; workers on a node map the same memory, and a warm one takes any trial that asks for as much
+    of a GPU. ``train`` stands in for study.training.train."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_resources(
         tune.with_parameters(run_trial, data=data, threads=slots.cpus, keeping=keeping, train=train),
-        {"cpu": slots.cpus, "gpu": slots.gpus},
+        partial(_asks_for, slots),
     )
     with tempfile.TemporaryDirectory(prefix="study-ray-") as scratch:
         tune.Tuner(
@@ -65,6 +67,13 @@ def spread(
                 progress_reporter=_Silent(),
             ),
         ).fit()
+
+
+def _asks_for(slots: Slots, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What Tune reserves for a trial, and on which nodes."""
+    return tune.PlacementGroupFactory(
+        [{"CPU": slots.cpus, "GPU": config["gpus"]}], **on_nodes_with(slots.nodes)
+    )
 
 
 def _name(trial: Trial) -> str:
@@ -98,7 +107,7 @@ class _Asker(_OfSource, Searcher):
     def suggest(self, trial_id: str) -> Any:
         config = self._source.next_trial()
         if config is not None:
-            return {"trial": json.dumps(config.to_json())}
+            return {"trial": json.dumps(config.to_json()), "gpus": self._source.gpus(config)}
         return Searcher.FINISHED if self._source.exhausted() else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -139,7 +148,7 @@ class _Listener(_OfSource, Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if self._slots.elastic and time.monotonic() - self._looked > LOOK_EVERY_S:
             self._looked = time.monotonic()
-            self._source.room(self._slots.asked_for(ray.cluster_resources()))
+            self._source.room(self._slots.asked_for(resources_of(self._slots.nodes)))
         for config, silent_s in self._source.overdue():
             self._end_hanging(config, silent_s, trials)
 

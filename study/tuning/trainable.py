@@ -30,7 +30,7 @@ def run_trial(
     def send(message: Mapping[str, Any]) -> None:
         tune.report(dict(message))
 
-    attempt(trial, data, threads, keeping, send=send, place=place(), train=train)
+    attempt(trial, data, threads, keeping, send=send, gpus=config["gpus"], place=place(), train=train)
 
 
 def place() -> dict[str, Any]:

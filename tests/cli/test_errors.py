@@ -275,6 +275,18 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
         ("cpus_per_trial = 1", "gpus_per_trial = 1.5"),
         ("gpus_per_trial above 1 must be whole",),
     ),
+    "a word for a number of GPUs": (
+        ("cpus_per_trial = 1", 'gpus_per_trial = "atuo"'),
+        ("resources.gpus_per_trial: must be 'auto', not 'atuo'", "did you mean auto?"),
+    ),
+    "less than no GPU": (
+        ("cpus_per_trial = 1", "gpus_per_trial = -1"),
+        ("resources.gpus_per_trial: must be at least 0, not -1",),
+    ),
+    "a label with a space": (
+        ("cpus_per_trial = 1", "nodes = { team = 'two words' }"),
+        ("resources.nodes.team: must be 1 to 63 letters, digits and ._-",),
+    ),
     # -- what is missing
     "no question": ((GOOD.splitlines()[0], ""), ("question: is missing", 'e.g. question = "')),
     "no objective": ((f"[objective]\n{OBJECTIVE}", ""), ("objective: is missing", "e.g. [objective]")),

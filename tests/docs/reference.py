@@ -102,6 +102,8 @@ def kind_of(part: Schema) -> str:
         return f"table ({part['$ref'].rpartition('/')[2]})"
     if "anyOf" in part:
         return " or ".join(dict.fromkeys(kind_of(each) for each in part["anyOf"] if shown(each)))
+    if "const" in part:
+        return code(toml(part["const"]))
     if "enum" in part:
         return ", ".join(code(toml(value)) for value in part["enum"])
     if part["type"] == "array":
@@ -367,8 +369,12 @@ MEANINGS = {
     ("Search", "finish_share"): "Share of the stopped trials that is trained to the end all the same.",
     ("Search", "seed"): "Of the whole study.",
     ("Resources", "cpus_per_trial"): "CPUs, and threads, of a trial.",
-    ("Resources", "gpus_per_trial"): "GPUs; below 1 a share of one.",
+    (
+        "Resources",
+        "gpus_per_trial",
+    ): 'GPUs; below 1 a share of one, `"auto"` as many trials on one as are worth it.',
     ("Resources", "max_concurrent"): "Trials at once; by default as many as fit.",
+    ("Resources", "nodes"): "Labels, as Ray has them: only nodes of the cluster that have them run trials.",
     ("Resources", "checkpoint_s"): "Seconds of training between checkpoints, at least; 0 for one an epoch.",
     (
         "Resources",

@@ -88,7 +88,9 @@ class Cut(Exception):
     """What ends a training in the middle."""
 
 
-def cut_after(epoch: int, folder: Path, trial: TrialConfig | None = None, every_s: float = 0) -> None:
+def cut_after(
+    epoch: int, folder: Path, trial: TrialConfig | None = None, every_s: float = 0, **options: Any
+) -> None:
     """Train until ``epoch`` is reported."""
 
     def report(row: Row) -> None:
@@ -102,7 +104,7 @@ def cut_after(epoch: int, folder: Path, trial: TrialConfig | None = None, every_
             device="cpu",
             threads=1,
             report=report,
-            checkpoints=kept(folder, trial, every_s),
+            checkpoints=kept(folder, trial, every_s, **options),
         )
 
 
@@ -164,6 +166,15 @@ def test_its_seconds_are_those_of_all_its_epochs(folder: Path) -> None:
     seconds = [float(row["seconds"] or 0) for row in result.curve]
     assert seconds == sorted(seconds)
     assert result.seconds > before
+
+
+def test_it_knows_on_what_kinds_of_device_it_was_trained(tmp_path: Path) -> None:
+    """Its seconds are of them all, and compare with nobody's."""
+    for epoch, place in ((2, "an A100"), (4, "a T4"), (5, "an A100")):
+        cut_after(epoch, tmp_path / "trial", runs_on=place)
+    again = kept(tmp_path / "trial", runs_on="an A100")
+    again.load()
+    assert again.ran_on == ("an A100", "a T4")
 
 
 def train_on(folder: Path, answer: Connection) -> None:

@@ -62,6 +62,19 @@ def test_a_study_is_sent_once_while_it_runs_and_again_when_it_has_ended(play: Pa
     assert sending.submit(order, target) == sending.Sent(f"{ID}-2", joined=False)
 
 
+def test_one_that_runs_for_somebody_else_is_not_joined_unawares(play: Path) -> None:
+    """Two people send the same study, and want its record in folders of their own."""
+    target = kuberay_target()
+    sending.submit(an_order(out="/home/ann/runs"), target)
+    created = yaml.safe_load((play / "created").read_text())
+    running = a_rayjob()
+    running["metadata"]["annotations"] = created["metadata"]["annotations"]
+    know(play, running)
+    assert sending.submit(an_order(out="/home/ann/runs"), target).joined
+    with pytest.raises(StudyError, match="with its record in /home/ann/runs, not in /home/bob/runs; share"):
+        sending.submit(an_order(out="/home/bob/runs"), target)
+
+
 def test_one_that_somebody_sent_a_moment_before_is_joined(play: Path) -> None:
     (play / "taken").touch()
     assert sending.submit(an_order(), kuberay_target()) == sending.Sent(ID, joined=True)

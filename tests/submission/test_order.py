@@ -7,12 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from study.record import JournalWriter, StudyRecord
 from study.submission.order import Job, base_id, is_of, numbered, shell
+from tests.good_study import GOOD, spec_of
 from tests.submission.orders import DIGEST, an_order, ray_target
 
 
 def test_the_same_study_has_the_same_id() -> None:
     assert an_order().base_id == an_order(max_concurrent=3).base_id == f"study-mine-{DIGEST}"
+
+
+def test_two_people_s_studies_of_one_name_have_ids_and_records_of_their_own(tmp_path: Path) -> None:
+    """They run at once, under the same OUT; tests/tracking says that their runs in MLflow do not mix."""
+    anns, bobs = spec_of(), spec_of(GOOD, "search.replicates=5")
+    ids = [an_order(spec=spec).base_id for spec in (anns, bobs)]
+    records = [StudyRecord.create(tmp_path, spec) for spec in (anns, bobs)]
+    with JournalWriter(records[0]), JournalWriter(records[1]):
+        assert {record.folder.parent for record in records} == {tmp_path / "mine"}
+    assert ids == [f"study-mine-{record.digest}" for record in records]
+    assert ids[0] != ids[1]
 
 
 @pytest.mark.parametrize("number", [1, 2, 10])
