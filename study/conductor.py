@@ -80,6 +80,7 @@ class Conductor:
         self.spec: StudySpec = record.spec
         self.journal = journal
         self.worst, self.concurrent, self.deadline, self.watch = worst, concurrent, deadline, watch
+        self.ahead = 0  # trials to be asked for beyond those that run
         self._now = now
         self.arms = {
             arm.name: ArmProgress(arm, search_inside(self.spec, arm), stopping_rule(self.spec, arm))
@@ -106,7 +107,7 @@ class Conductor:
     # -- what others ask ---------------------------------------------------------------------------
 
     def next_trial(self) -> TrialConfig | None:
-        if self.exhausted() or len(self.running) >= self.concurrent:
+        if self.exhausted() or len(self.running) >= self.concurrent + self.ahead:
             return None
         config = self._interrupted() or self._next_confirm() or self._next_tune()
         if config is not None:
@@ -150,6 +151,8 @@ class Conductor:
         running = self.running.get(trial.id)
         if running is None:
             return
+        if running.token is None:
+            running.since = self._now()  # what was asked for ahead has waited
         running.token, running.rows = token, []
         self._silence.began(trial.id)
         self.attempts[trial.id] = self.attempts.get(trial.id, 0) + 1
@@ -186,7 +189,7 @@ class Conductor:
         self._silence.ended(trial.id)
 
     def room(self, trials: int) -> None:
-        self.concurrent = trials
+        self.concurrent, self.ahead = trials, 0
 
     def overdue(self) -> list[tuple[TrialConfig, float]]:
         return [(self.running[trial].config, silent_s) for trial, silent_s in self._silence.overdue()]

@@ -145,7 +145,7 @@ def run_trials(
             f"running  {counted(slots.concurrent, 'trial')} at once, {counted(slots.cpus, 'CPU')} and "
             f"{_gpus(conductor)} each"
         )
-        conductor.concurrent = slots.concurrent
+        conductor.concurrent, conductor.ahead = slots.concurrent, slots.ahead
         record.checkpoints.mkdir(exist_ok=True)
         keeping = Keeping(record.checkpoints.resolve(), resources.checkpoint_s, resources.system_metrics)
         spread(conductor, data, slots, keeping)

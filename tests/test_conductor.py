@@ -413,6 +413,24 @@ def test_a_trial_that_waits_for_another_node_is_not_blamed_for_its_silence(tmp_p
         assert [trial.id for trial, _ in conductor.overdue()] == [config.id]
 
 
+def test_a_trial_that_was_asked_for_ahead_has_taken_no_time_till_it_begins(tmp_path: Path) -> None:
+    seconds = [0.0]
+    record = StudyRecord.create(tmp_path, a_study())
+    with JournalWriter(record) as journal:
+        conductor = Conductor(record, journal, worst=CHANCE, now=lambda: seconds[0])
+        conductor.ahead = 1
+        first, second = conductor.next_trial(), conductor.next_trial()
+        assert first is not None
+        assert second is not None
+        assert conductor.next_trial() is None
+        carry_out(conductor, first)
+        seconds[0] = 100.0
+        conductor.started(second, "later")
+        seconds[0] = 102.0
+        conductor.ended(outcome(second), "later")
+        assert conductor.wall_seconds[-1] == 2
+
+
 def test_nodes_that_come_and_go_change_how_many_trials_run(tmp_path: Path) -> None:
     with conducting(tmp_path, a_study()) as conductor:
         first = conductor.next_trial()

@@ -37,6 +37,16 @@ def test_one_trial_waits_for_a_node_to_come(at_most: int | None, cpus: float, as
     assert Slots(4, 1, 0.0, at_most, elastic=True).asked_for({"CPU": cpus}) == asked
 
 
+@pytest.mark.parametrize(
+    ("cpus", "at_most", "ahead"), [(4.0, None, 1), (4.0, 5, 1), (4.0, 4, 0), (4.0, 2, 0), (1.0, None, 0)]
+)
+def test_a_trial_is_asked_for_ahead_where_the_room_alone_bounds_them(
+    cpus: float, at_most: int | None, ahead: int
+) -> None:
+    assert slots_of({"CPU": cpus}, Resources(max_concurrent=at_most), None).ahead == ahead
+    assert slots_of({"CPU": cpus}, Resources(max_concurrent=at_most), "10.0.0.1:6379").ahead == 0
+
+
 A_CLUSTER = {"CPU": 16.0, "GPU": 2.0, "accelerator_type:T4": 1.0, "accelerator_type:A100": 1.0}
 
 

@@ -125,7 +125,8 @@ class LiveView:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("running", "epoch", self.spec.objective.metric, "", "seconds"):
             table.add_column(heading, no_wrap=True)
-        add_rows(table, [self._trial(each) for each in [*conductor.running.values()]], self._rows(), "trials")
+        begun = [each for each in [*conductor.running.values()] if each.token is not None]
+        add_rows(table, [self._trial(each) for each in begun], self._rows(), "trials")
         return table
 
     def _rows(self) -> int:

@@ -55,6 +55,15 @@ class Slots:
         return min(fitting, self.at_most or fitting)
 
     @property
+    def ahead(self) -> int:
+        """How many trials to ask for beyond those that run: one where only the machine's room bounds these.
+        Its proposal is made while they train, and whoever ends first goes on with it at once. None where one
+        runs at a time, so that such studies repeat exactly; where nodes come and go ``asked_for`` tells."""
+        fitting = room(self.available, self.cpus, self.gpus)
+        bound = self.at_most is not None and self.at_most <= fitting
+        return 0 if bound or self.elastic or fitting < 2 else 1
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The GPUs' models, as far as Ray knows them."""
         return tuple(sorted(name.removeprefix(MODEL) for name in self.available if name.startswith(MODEL)))

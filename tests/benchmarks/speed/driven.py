@@ -162,7 +162,7 @@ def _driven(folder: Path, drive: Drive) -> Driven:
         with ray_session(None, spec.resources, data.train_inputs.nbytes, debug=False) as slots:
             from study.tuning.spread import spread
 
-            conductor.concurrent = slots.concurrent
+            conductor.concurrent, conductor.ahead = slots.concurrent, slots.ahead
             record.checkpoints.mkdir()
             keeping = Keeping(record.checkpoints, 10.0)
             spread(conductor, data, slots, keeping, drive.work)
