@@ -82,5 +82,5 @@ $(VENV)/.torch: constraints.txt | $(VENV)/.created
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,docs,service]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Where records, data and the local cluster are looked for."""
+"""Where records, data, the local cluster and the local service are looked for."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def cluster_folder() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("study") / "cluster"
+
+
+def service_folder() -> Path:
+    """Where the service of this machine keeps its database, its artifacts, its passwords and its logs."""
+    from platformdirs import user_data_path
+
+    return user_data_path("study") / "service"

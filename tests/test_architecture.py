@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
             "drafting",
             "packing",
         ),
+        ("private", "processes"),
     ),
     (
         ("symptoms", "choosing", "usage"),
@@ -50,7 +51,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("conductor", "planning", "report", "export", "submission", "serial"),
         ("metering",),
-        ("running", "audit", "cleaning", "notifying"),
+        ("running", "audit", "cleaning", "notifying", "service"),
         ("face", "promoting"),
     ),
     (("cli",), ("__main__",)),

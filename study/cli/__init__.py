@@ -45,6 +45,7 @@ COMMANDS = {
     "logs": "submitted",
     "stop": "submitted",
     "cluster": "cluster",
+    "service": "service",
     "fetch": "fetch",
     "promote": "promote",
     "doctor": "doctor",

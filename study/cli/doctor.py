@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.exceptions import Exit
 
 from study.cli.options import data_dir_option, json_option, out_option, print_json, to_option
 from study.errors import StudyError, one_line
-from study.places import cluster_folder, default_data_dir
+from study.places import cluster_folder, default_data_dir, service_folder
+from study.processes import open_to_others
+
+if TYPE_CHECKING:
+    from study.submission.target import Target
 
 Check = tuple[str, bool, str]
 # Below this, a record or MLflow's store may fill the disk in the middle of a study.
@@ -24,12 +30,16 @@ MAX_PORTS = 4
 
 @click.command()
 @to_option(default="")
+@click.option("--tracking-uri", metavar="URI", help="An MLflow store or server, asked as a study would.")
 @out_option
 @data_dir_option
 @json_option
-def doctor(to: str | None, root: Path, data_dir: Path | None, as_json: bool) -> None:
+def doctor(
+    to: str | None, tracking_uri: str | None, root: Path, data_dir: Path | None, as_json: bool
+) -> None:
     """Versions, devices, data sets, folders and open ports: what is there, and what would stop a study.
-    With --to, whether that cluster can be reached as well.
+    With --to and --tracking-uri, whether that cluster and that MLflow can be reached, and which of their
+    versions are not ours.
 
     Exit code 1 where something would.
 
@@ -38,12 +48,14 @@ def doctor(to: str | None, root: Path, data_dir: Path | None, as_json: bool) -> 
       study doctor
       study doctor --json
       study doctor --to ./slurm.toml
+      study doctor --tracking-uri http://127.0.0.1:5000
     """
     from study.environment import environment
 
     facts = environment()
     checks = [_torch(), _ray(), _folder(root), _shared_memory(), *_data(default_data_dir(data_dir))]
-    checks += [_cluster(), _ports(), *([_target(to)] if to else [])]
+    checks += [_cluster(), _service(), _ports()]
+    checks += [*([_target(to)] if to else []), *([_tracking(tracking_uri)] if tracking_uri else [])]
     if as_json:
         rows = [{"check": name, "ok": ok, "says": says} for name, ok, says in checks]
         print_json({"ok": all(ok for _, ok, _ in checks), "environment": facts, "checks": rows})
@@ -94,17 +106,26 @@ def _cluster() -> Check:
     return "cluster", True, f"{len(cluster.nodes)} nodes at {cluster.address}, on this machine alone"
 
 
-def _ports() -> Check:
-    """What of Ray and MLflow takes connections from other machines; of other users' processes nothing is
-    known."""
-    from study.tuning.nodes import open_to_others
+def _service() -> Check:
+    from study.service import state
 
+    service = state.found(service_folder())
+    if service is None:
+        return "service", True, "none runs on this machine"
+    if not service.alive():
+        return "service", True, f"the one at {service.tracking_uri} is gone; start it again: study service up"
+    return "service", True, f"MLflow at {service.tracking_uri}"
+
+
+def _ports() -> Check:
+    """What of Ray, MLflow and PostgreSQL takes connections from other machines; of other users' processes
+    nothing is known."""
     found = open_to_others()
     if not found:
-        return "ports", True, "none of Ray or MLflow is open to other machines"
+        return "ports", True, "none of Ray, MLflow or PostgreSQL is open to other machines"
     ports: dict[str, list[str]] = {}
-    for name, port in found:
-        ports.setdefault(name, []).append(str(port))
+    for name, address, port in found:
+        ports.setdefault(name, []).append(f"{address}:{port}")
     listed = ", ".join(f"{name} ({' '.join(numbers[:MAX_PORTS])})" for name, numbers in ports.items())
     return "ports", True, f"open to other machines, with only a token or a password before them: {listed}"
 
@@ -117,9 +138,50 @@ def _target(to: str) -> Check:
     there = load(to)
     try:
         sending.newest_job(there, "study-doctor", "")
+        versions = _ray_versions(there)
     except StudyError as error:
         return f"target {to}", False, one_line(str(error))
-    return f"target {to}", True, f"answers, as {there.model_dump()['kind']}"
+    return f"target {to}", True, f"answers, as {there.model_dump()['kind']}{versions}"
+
+
+def _ray_versions(there: Target) -> str:
+    """Which versions a Ray cluster has. They need not be ours: what is submitted runs with the cluster's own
+    libraries; only a driver that connects from here (study run --address) must have the same."""
+    from study.submission import ray_jobs
+    from study.submission.target import RayTarget
+    from study.tuning import jobs
+
+    if not isinstance(there, RayTarget):
+        return ""
+    ours = {"ray": version("ray"), "python": platform.python_version()}
+    said = jobs.versions(ray_jobs.service(there))
+    return "".join(f"; {_compared(name, each, ours[name])}" for name, each in said.items())
+
+
+def _tracking(uri: str) -> Check:
+    """Whether a study could write there."""
+    from study import tracking
+    from study.tracking.addresses import is_server, redacted, server_version
+
+    name = f"mlflow {redacted(uri)}"
+    try:
+        away = tracking.check(uri)
+    except StudyError as error:
+        return name, False, one_line(str(error))
+    if away:
+        return name, False, away
+    if not is_server(uri):
+        return name, True, "a database, with no server before it"
+    there = server_version(uri)
+    return (
+        name,
+        True,
+        f"answers; {_compared('mlflow', there, version('mlflow')) if there else 'its version is unknown'}",
+    )
+
+
+def _compared(name: str, there: str, here: str) -> str:
+    return f"{name} {there}, as here" if there == here else f"{name} differs: {there} there, {here} here"
 
 
 def _folder(root: Path) -> Check:

@@ -105,6 +105,19 @@ def _check_server(uri: str) -> str | None:
     return None
 
 
+def server_version(uri: str) -> str | None:
+    """Which MLflow answers at ``uri``, with the credentials that its client would use; None where it does
+    not say."""
+    try:
+        answer = requests.get(
+            f"{uri.rstrip('/')}/version", timeout=CONTACT_S, headers=_token(), auth=_login()
+        )
+    except requests.RequestException:
+        return None
+    found = answer.ok and re.fullmatch(r"[0-9][0-9A-Za-z.+-]{0,39}", answer.text.strip())
+    return found[0] if found else None
+
+
 def _token() -> dict[str, str]:
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     return {"Authorization": f"Bearer {token}"} if token else {}

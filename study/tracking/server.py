@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -20,10 +20,9 @@ from typing import IO
 import requests
 
 from study.errors import TrackingError, one_line
+from study.processes import HOST
 from study.tracking.addresses import is_server, redacted, sqlite_path
 from study.tracking.store import SETTINGS
-
-HOST = "127.0.0.1"
 
 # Without the job runner and with one worker it is 2 processes and 0.4 GB, not 15 and 1.6 GB. A pool as
 # large as this, because a small one makes writers wait for each other until their requests time out.
@@ -62,24 +61,11 @@ def mlflow_server(uri: str, artifacts: Path, port: int) -> Iterator[Server]:
     it answers when the context begins. Port 0 takes a free one. TrackingError where it cannot start.
     """
     port = free_port(port)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    command += ["--backend-store-uri", uri, "--artifacts-destination", str(artifacts), *site_arguments()]
     with tempfile.TemporaryFile() as log:
         # In a group of its own, so that it ends as a whole, and only when we say so.
         process = subprocess.Popen(
-            command,
-            env=os.environ | SETTINGS | SERVER_SETTINGS,
+            server_command(HOST, port, str(artifacts), site_arguments()),
+            env=os.environ | SETTINGS | SERVER_SETTINGS | {"MLFLOW_BACKEND_STORE_URI": uri},
             stdin=subprocess.DEVNULL,
             stdout=None if os.environ.get("STUDY_DEBUG") else log,
             stderr=None if os.environ.get("STUDY_DEBUG") else log,
@@ -92,6 +78,14 @@ def mlflow_server(uri: str, artifacts: Path, port: int) -> Iterator[Server]:
             yield server
         finally:
             end(process)
+
+
+def server_command(host: str, port: int, artifacts: str, app: Sequence[str], workers: int = 1) -> list[str]:
+    """MLflow's server, artifacts passing through it. Its database it learns from its environment
+    (MLFLOW_BACKEND_STORE_URI), which others do not see."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    command += ["--workers", str(workers), "--serve-artifacts", "--artifacts-destination", artifacts]
+    return [*command, *app]
 
 
 def wait_till_ready(server: Server) -> None:
@@ -129,15 +123,16 @@ def site_arguments() -> list[str]:
     return ["--app-name", "study"] if entry_points(group="mlflow.app", name="study") else []
 
 
-def free_port(port: int) -> int:
+def free_port(port: int, host: str = HOST) -> int:
     """``port``, or a free one for 0; TrackingError where somebody listens there already."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             hint = "choose another one with --port, or 0 for a free one"
-            raise TrackingError(f"port {port} cannot be used ({error.strerror}); {hint}") from error
+            where = f"port {port}" if host == HOST else f"port {port} of {host}"
+            raise TrackingError(f"{where} cannot be used ({error.strerror}); {hint}") from error
         return int(probe.getsockname()[1])
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -69,6 +69,24 @@ def jobs(service: Service) -> list[RayJob]:
     """All jobs that were submitted to the cluster since it was started."""
     with _client(service) as client:
         return [_job(each) for each in client.list_jobs() if each.submission_id]
+
+
+def versions(service: Service) -> dict[str, str]:
+    """The cluster's versions of Ray and of Python, as far as it says them."""
+    headers = bearer(service.token_file)
+    _contact(service, headers)
+
+    def ask(page: str) -> dict[str, Any]:
+        answer = requests.get(f"{service.address}{page}", headers=headers, timeout=CONTACT_S)
+        found: dict[str, Any] = answer.json() if answer.ok else {}
+        return found
+
+    try:
+        ray, python = ask("/api/version"), ask("/api/v0/cluster_metadata").get("data", {})
+    except (requests.RequestException, ValueError) as error:
+        raise StudyError(f"{service.address}: does not say its versions; {one_line(str(error))}") from error
+    said = {"ray": ray.get("ray_version"), "python": python.get("pythonVersion")}
+    return {name: shorten(version, 40).strip("'") for name, version in said.items() if version}
 
 
 def logs(service: Service, job_id: str) -> str:

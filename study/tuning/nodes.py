@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +27,10 @@ import requests
 from filelock import FileLock, Timeout
 
 from study.errors import StudyError, one_line, shorten
+from study.private import new_secret, write_private
+from study.processes import HOST, end, free_port, known, naming
+from study.processes import family as family_of
 from study.record import write_whole
-
-HOST = "127.0.0.1"
 
 # Linux leads to this machine for 0.0.0.0 too. Ray takes any other name of the loopback interface for a
 # mistake, and puts the machine's outer address in its place (services.resolve_ip_for_localhost).
@@ -52,12 +51,8 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # A node gives its head up after 60 s without an answer; under a load of 60 on two cores that was too soon.
 PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "300"}
 
-# What is in the command lines of whatever Ray and MLflow serve with.
-SERVERS = ("ray::", "/ray/", "mlflow")
-
 # An idle machine needs 10 s for the first node and 8 s for the others together; a busy one, minutes.
 READY_WITHIN_S = 300.0
-GRACE_S = 10.0
 
 # Of the memory that is free, for trials and for shared objects; the rest is for Ray and whatever else runs.
 TRIALS_SHARE, OBJECTS_SHARE = 0.6, 0.2
@@ -74,13 +69,8 @@ class Node:
     cpus: int
 
     def process(self) -> psutil.Process | None:
-        """Its process; None once it has ended, though another may have its number by now."""
-        try:
-            process = psutil.Process(self.pid)
-            alive = process.create_time() == self.born and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if alive else None
+        """Its process; None once it has ended."""
+        return known(self.pid, self.born)
 
 
 @dataclass(frozen=True)
@@ -196,43 +186,12 @@ def belonging(cluster: Cluster) -> list[psutil.Process]:
     """All processes of the cluster that still live: its nodes' families, and those who lost theirs, known by
     the cluster's own folder in their command lines."""
     of_nodes = {each for node in cluster.nodes for each in family(node)}
-    return [*of_nodes, *(each for each in _naming(str(cluster.scratch)) if each not in of_nodes)]
+    return [*of_nodes, *(each for each in naming(str(cluster.scratch)) if each not in of_nodes)]
 
 
 def family(node: Node) -> list[psutil.Process]:
     """A node's processes that still live."""
-    parent = node.process()
-    return [parent, *_children(parent)] if parent else []
-
-
-def end(processes: Iterable[psutil.Process]) -> None:
-    """End them all: politely, then for good."""
-    left = list(processes)
-    for send in (psutil.Process.terminate, psutil.Process.kill):
-        for process in left:
-            try:
-                send(process)
-            except psutil.NoSuchProcess:
-                continue
-        left = psutil.wait_procs(left, timeout=GRACE_S)[1]
-
-
-def open_to_others() -> list[tuple[str, int]]:
-    """The ports of Ray's and MLflow's processes on this machine that other machines reach, with the process's
-    name; of processes that we may not look into, nothing."""
-    found: set[tuple[str, int]] = set()
-    for process in psutil.process_iter():
-        try:
-            if not any(word in " ".join(process.cmdline()) for word in SERVERS):
-                continue
-            for connection in process.net_connections("tcp"):
-                if connection.status != psutil.CONN_LISTEN:
-                    continue
-                if connection.laddr.ip.removeprefix("::ffff:") not in (HOST, "::1"):
-                    found.add((process.name(), int(connection.laddr.port)))
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return sorted(found)
+    return family_of(node.process())
 
 
 def alive_nodes(cluster: Cluster) -> int | None:
@@ -255,19 +214,8 @@ def bearer(token_file: Path) -> dict[str, str]:
         raise StudyError(f"{token_file}: the token cannot be read: {error.strerror}") from error
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def _token(folder: Path) -> Path:
-    path = folder / "token"
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
-    return path
+    return write_private(folder / "token", new_secret())
 
 
 def _start(cluster: Cluster, folder: Path, number: int, nodes: int, cpus: int) -> Node:
@@ -322,20 +270,3 @@ def _wait(cluster: Cluster, folder: Path) -> None:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     said = next((one_line(line) for line in reversed(lines) if "Error" in line), "no error of its own")
     raise StudyError(f"{node.name} of the cluster did not come up ({shorten(said, 200)}); see {log}")
-
-
-def _children(process: psutil.Process) -> Sequence[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return ()
-
-
-def _naming(folder: str) -> Iterable[psutil.Process]:
-    """This user's processes whose command lines name ``folder``."""
-    for process in psutil.process_iter():
-        try:
-            if process.uids().real == os.getuid() and any(folder in word for word in process.cmdline()):
-                yield process
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from study.errors import StudyError
+from study.processes import free_port
 from study.tuning import nodes
 from study.tuning.nodes import Cluster, Node
 from tests.cli.conftest import Command, assert_one_line
@@ -201,5 +202,5 @@ def test_a_token_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_nobody_counts_the_nodes_where_nobody_answers(state: Path) -> None:
     cluster = planted(state)
-    absent = Cluster(**{**vars(cluster), "jobs": f"http://127.0.0.1:{nodes.free_port()}"})
+    absent = Cluster(**{**vars(cluster), "jobs": f"http://127.0.0.1:{free_port()}"})
     assert nodes.alive_nodes(absent) is None

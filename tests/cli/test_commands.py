@@ -19,7 +19,11 @@ from tests.cli.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "sklearn", "matplotlib")
-SUBCOMMANDS = {"data": ("list", "fetch", "check"), "cluster": ("up", "show", "down", "render")}
+SUBCOMMANDS = {
+    "data": ("list", "fetch", "check"),
+    "cluster": ("up", "show", "down", "render"),
+    "service": ("up", "status", "down"),
+}
 IN_GROUPS = [f"{group} {name}" for group, names in SUBCOMMANDS.items() for name in names]
 
 # Every help in one process: what is printed and returned for each, and what was loaded in the end.
