@@ -24,6 +24,8 @@ Say = Callable[[str], None]
 
 CONTACT_S = 10.0
 
+LOCK = "service.lock"
+
 
 def up(folder: Path, given: Mapping[str, Any], say: Say) -> tuple[Service, bool]:
     """Start a service with the settings that are ``given`` (of Wanted), or join the one of ``folder`` that
@@ -141,17 +143,27 @@ def _refuse_other_settings(service: Service, given: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """A folder that its owner alone reads, and one `up` at a time in it. Root's has a PostgreSQL of another
-    account, which must be let through."""
-    mode = 0o700 if os.geteuid() else 0o711
+    """One `up` at a time in a folder."""
+    lock = FileLock(_own(folder) / LOCK, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=mode)
-        folder.chmod(mode)
-        with FileLock(folder / "lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout as error:
         raise StudyError(f"a service is being started from {folder} already; wait for it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _own(folder: Path) -> Path:
+    """The folder, made where it is missing, for its owner's eyes alone; root's lets PostgreSQL's account
+    through. StudyError for a folder of something else, whose mode is not ours to set."""
+    mode = 0o700 if os.geteuid() else 0o711
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / LOCK).exists():
+            raise StudyError(f"--folder {folder}: holds something else; name an empty or a new one")
+        folder.chmod(mode)
     except OSError as error:
-        raise StudyError(
-            f"--folder {folder}: cannot be used: {error.strerror}; choose another one"
-        ) from error
+        raise StudyError(f"--folder {folder}: cannot be used: {error.strerror}; choose another") from error
+    return folder

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import study as package
-from study.tuning import nodes
+from study.processes import open_to_others
 from tests.cli.conftest import Command
 
 
@@ -28,18 +34,19 @@ def no_cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
+@pytest.mark.parametrize("program", ["mlflow", "/site-packages/ray/core/raylet", "/usr/lib/bin/postgres -D"])
 @pytest.mark.parametrize(("host", "found"), [("0.0.0.0", True), ("127.0.0.1", False)])
-def test_a_server_that_other_machines_reach_is_named(host: str, found: bool) -> None:
-    """A process whose command line is like that of MLflow's server."""
+def test_a_server_that_other_machines_reach_is_named(host: str, found: bool, program: str) -> None:
+    """A process whose command line is like that of a server."""
     code = (
         "import socket, sys; listening = socket.create_server((sys.argv[1], 0)); "
         "print(listening.getsockname()[1], flush=True); sys.stdin.read()"
     )
-    command = [sys.executable, "-c", code, host, "mlflow"]
+    command = [sys.executable, "-c", code, host, program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
-        assert (port in [each for _, each in nodes.open_to_others()]) is found
+        assert ((host, port) in [each[1:] for each in open_to_others()]) is found
         server.communicate()
 
 
@@ -47,6 +54,85 @@ def test_a_cluster_that_cannot_be_reached_is_named(study: Command) -> None:
     said = study("doctor", "--to", "ray")
     assert said.code == 1
     assert "NO  target ray: no cluster runs on this machine" in said.out
+
+
+@contextmanager
+def playing(pages: Mapping[str, str]) -> Iterator[str]:
+    """A server that says what each of its pages has; its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path in pages else 404)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(pages.get(self.path, "").encode())
+
+        do_POST = do_GET  # noqa: N815 -- http.server's name
+
+        def log_message(self, *words: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+SEARCH = "/api/2.0/mlflow/experiments/search"
+
+
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        ({"/version": "1.2.3"}, f"mlflow differs: 1.2.3 there, {version('mlflow')} here"),
+        ({"/version": version("mlflow")}, f"mlflow {version('mlflow')}, as here"),
+        ({"/version": "<html>"}, "its version is unknown"),
+        ({}, "its version is unknown"),
+    ],
+    ids=["another", "the same", "something else", "none"],
+)
+def test_an_mlflow_of_another_version_is_named(pages: dict[str, str], words: str, study: Command) -> None:
+    with playing({SEARCH: "{}", **pages}) as address:
+        said = study("doctor", "--tracking-uri", address)
+    assert (said.code, f"ok  mlflow {address}: answers; {words}\n" in said.out) == (0, True), said.out
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("http://127.0.0.1:1", "nobody answers at http://127.0.0.1:1"),
+        ("http://me:hush@127.0.0.1:1", "nobody answers at http://127.0.0.1:1"),
+        ("./mlruns", "must be sqlite:///FILE"),
+    ],
+)
+def test_an_mlflow_that_cannot_be_used_is_named(uri: str, words: str, study: Command) -> None:
+    said = study("doctor", "--tracking-uri", uri)
+    assert said.code == 1
+    assert words in said.out
+    assert "hush" not in said.out + said.err
+
+
+def test_a_database_has_no_server_to_ask(study: Command, folder: Path) -> None:
+    said = study("doctor", "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
+    assert (said.code, "a database, with no server before it" in said.out) == (0, True)
+
+
+@pytest.mark.parametrize("damage", [{}, {"/api/v0/cluster_metadata": "<html>"}], ids=["whole", "garbled"])
+def test_a_ray_of_other_versions_is_named(damage: dict[str, str], study: Command, folder: Path) -> None:
+    pages = {
+        "/api/version": json.dumps({"version": "4", "ray_version": "2.9.0"}),
+        "/api/jobs/": "[]",
+        "/api/v0/cluster_metadata": json.dumps({"data": {"pythonVersion": platform.python_version()}}),
+    }
+    (folder / "token").write_text("secret")
+    with playing({**pages, **damage}) as address:
+        text = f'kind = "ray"\naddress = "{address}"\ntoken_file = "{folder}/token"\nout = "/there"\n'
+        (folder / "far.toml").write_text(text)
+        said = study("doctor", "--to", "./far.toml")
+    differs = f"ray differs: 2.9.0 there, {version('ray')} here; python {platform.python_version()}, as here"
+    assert (differs in said.out) is (not damage)
+    assert ("does not say its versions" in said.out) is bool(damage)
+    assert said.code == bool(damage)
 
 
 def test_doctor_is_readable(study: Command) -> None:

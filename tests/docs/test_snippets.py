@@ -20,7 +20,7 @@ from tests.docs.snippets import ALL, PAGES, ROOT, Block, blocks
 
 LANGUAGES = {"sh", "python", "toml", "text"}
 MARKS = ("", "slow", "not run: ", "file: ")
-OTHERS = {".", "make", "python", "mlflow", "echo"}
+OTHERS = {".", "make", "python", "set", "echo"}
 PAGE_LIMIT_S = 1800
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,11 @@ def test_nobody_comes_in_without_the_token_or_from_elsewhere(cluster: nodes.Clus
         assert requests.get(cluster.jobs + page, headers=wrong, timeout=10).status_code == 403
     job = {"entrypoint": "touch canary"}
     assert requests.post(f"{cluster.jobs}/api/jobs/", json=job, timeout=10).status_code == 401
+
+
+def test_doctor_says_which_versions_it_has(cluster: nodes.Cluster, call: Call) -> None:
+    said = call("doctor", "--to", "./ray.toml")
+    assert f"ray {version('ray')}, as here; python {platform.python_version()}, as here" in said
 
 
 def test_the_token_is_in_no_command_line_and_no_log(cluster: nodes.Cluster, place: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from study.errors import StudyError
 from study.service import operations, postgres, server, state
@@ -119,6 +121,22 @@ def test_a_damaged_state_is_refused(study: Command, folder: Path) -> None:
         assert_one_line(study("service", "status", "--folder", folder), "service.json: is damaged")
 
 
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(study: Command, folder: Path) -> None:
+    folder.chmod(0o755)
+    said = study("service", "up", "--folder", folder)
+    assert_one_line(said, "holds something else; name an empty or a new one")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert_one_line(
+        study("service", "up", "--folder", folder / "mine.toml" / "x"), "cannot be used: Not a dir"
+    )
+
+
+def test_two_at_once_are_one_too_many(study: Command, folder: Path) -> None:
+    (folder / "mine.toml").unlink()
+    with FileLock(folder / operations.LOCK):
+        assert_one_line(study("service", "up", "--folder", folder), "is being started from", "already; wait")
+
+
 def kept(folder: Path, wanted: Wanted, *pids: int) -> Service:
     """A service's state, as `up` leaves it, of processes that play its parts."""
     born = [psutil.Process(pid).create_time() for pid in pids]
@@ -129,10 +147,8 @@ def kept(folder: Path, wanted: Wanted, *pids: int) -> Service:
     return service
 
 
-def test_a_service_that_runs_is_joined_by_whoever_asks_for_no_other(
-    study: Command,
-    folder: Path,
-) -> None:
+def test_a_service_that_runs_is_joined_by_whoever_asks_for_no_other(study: Command, folder: Path) -> None:
+    (folder / operations.LOCK).touch()
     kept(folder, Wanted(basic_auth=True), os.getpid(), os.getpid())
     for arguments in ([], ["--basic-auth"], ["--port", "5000"], ["--port", "0"]):
         said = study("service", "up", "--folder", folder, "--json", *arguments)
