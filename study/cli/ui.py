@@ -16,6 +16,7 @@ from study import tracking
 from study.cli import completing
 from study.cli.options import out_option
 from study.errors import StudyError, TrackingError
+from study.processes import HOST
 from study.record import StudyRecord, folders
 from study.registry import nearest
 
@@ -103,7 +104,7 @@ def show_searches(name: str | None, root: Path, port: int, open_browser: bool) -
     except ImportError as error:
         raise StudyError("study ui --optuna needs optuna-dashboard: pip install optuna-dashboard") from error
     from study.samplers.review import review
-    from study.tracking.server import HOST, free_port
+    from study.tracking.server import free_port
 
     names = [name] if name else sorted({folder.parent.name for folder in folders(root, "*")})
     if not names:

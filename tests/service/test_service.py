@@ -128,6 +128,10 @@ def search(service: Service, what: str, **wanted: Any) -> list[dict[str, Any]]:
     return found
 
 
+def phase(run: dict[str, Any]) -> str:
+    return next((str(tag["value"]) for tag in run["data"]["tags"] if tag["key"] == "phase"), "")
+
+
 def test_what_up_says_is_enough_to_use_it(started: dict[str, Any], service: Service) -> None:
     assert started["tracking_uri"] == service.tracking_uri
     assert started["database"].startswith("postgresql://study@127.0.0.1:")
@@ -207,7 +211,7 @@ def test_a_study_s_runs_metrics_and_artifacts_are_there(
 ) -> None:
     (experiment,) = (each for each in search(service, "experiments") if each["name"] == "mine")
     runs = search(service, "runs", experiment_ids=[experiment["experiment_id"]])
-    of_trials = [run for run in runs if any(tag["key"] == "arm" for tag in run["data"]["tags"])]
+    of_trials = [run for run in runs if phase(run) in ("tune", "confirm")]
     assert len(of_trials) == len(ran.results()) == 8
     scores = {
         metric["value"]
@@ -229,7 +233,7 @@ def test_its_artifacts_pass_through_the_server(ran: Record, service: Service) ->
         run["info"]["run_id"]
         for experiment in search(service, "experiments")
         for run in search(service, "runs", experiment_ids=[experiment["experiment_id"]])
-        if {"key": "phase", "value": "study"} in run["data"]["tags"]
+        if phase(run) == "study"
     )
     wanted = {"run_uuid": study_run, "path": "record/study.toml"}
     answer = ask(service, "/get-artifact", server.login(service.folder), params=wanted)
@@ -316,7 +320,7 @@ def elsewhere(place: Path) -> Iterator[dict[str, str]]:
 def test_a_postgresql_that_runs_already_is_used_as_compose_and_systemd_name_it(
     call: Call, place: Path, elsewhere: dict[str, str]
 ) -> None:
-    """And whoever comes later with another administrator's password is told so, and leaves nothing running."""
+    """And who comes later with another administrator's password is told so, and leaves nothing running."""
     words = ("service", "up", "--database", "postgresql:///mlflow", "--basic-auth", "--port", "0")
     try:
         told = json.loads(call(*words, "--folder", "first", "--json", **elsewhere).stdout)
