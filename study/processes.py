@@ -65,20 +65,24 @@ def open_to_others() -> list[tuple[str, str, int]]:
     """Where Ray, MLflow and PostgreSQL on this machine listen for other machines: the process's name, the
     address and the port; of processes that we may not look into, nothing."""
     found: set[tuple[str, str, int]] = set()
-    for process in psutil.process_iter():
-        try:
-            line = " ".join([*process.cmdline(), ""])
-            if not any(word in line for word in SERVERS):
-                continue
-            for connection in process.net_connections("tcp"):
-                if connection.status != psutil.CONN_LISTEN:
-                    continue
-                address = connection.laddr.ip.removeprefix("::ffff:")
-                if address not in (HOST, "::1"):
-                    found.add((process.name(), address, int(connection.laddr.port)))
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return sorted(found)
+    for process in psutil.process_iter(["name", "cmdline"]):
+        line = " ".join([*(process.info["cmdline"] or ()), ""])
+        if any(word in line for word in SERVERS):
+            found |= {(process.info["name"], *place) for place in listening(process)}
+    return sorted(each for each in found if each[1] not in (HOST, "::1"))
+
+
+def listening(process: psutil.Process) -> set[tuple[str, int]]:
+    """The addresses and ports on which it takes connections; none of one that is gone, or hidden from us."""
+    try:
+        found = process.net_connections("tcp")
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return set()
+    return {
+        (each.laddr.ip.removeprefix("::ffff:"), int(each.laddr.port))
+        for each in found
+        if each.status == psutil.CONN_LISTEN
+    }
 
 
 def free_port() -> int:

@@ -90,7 +90,7 @@ def _with_postgres(service: Service, say: Say) -> Service:
     folder, port = service.folder, free_port()
     made = "" if (folder / "postgres").exists() else "made and "
     process = postgres.start(folder, port)
-    service = _and(replace(service, database=postgres.uri(port)), POSTGRES, process.pid)
+    service = _added(replace(service, database=postgres.uri(port)), POSTGRES, process.pid)
     postgres.wait(process, folder, port)
     say(f"PostgreSQL is {made}up, port {port}")
     return service
@@ -100,7 +100,7 @@ def _with_mlflow(service: Service, access: dict[str, str], say: Say) -> Service:
     say("MLflow is starting (some 20 seconds) ...")
     running = server.start(service.wanted, service.database, service.folder, access)
     with running.log:
-        service = _and(service, MLFLOW, running.process.pid)
+        service = _added(service, MLFLOW, running.process.pid)
         try:
             tracking.wait_till_ready(running)
         except TrackingError as error:
@@ -110,7 +110,7 @@ def _with_mlflow(service: Service, access: dict[str, str], say: Say) -> Service:
     return service
 
 
-def _and(service: Service, name: str, pid: int) -> Service:
+def _added(service: Service, name: str, pid: int) -> Service:
     """The service with one more part, written down before it is waited for."""
     part = Part(name, pid, psutil.Process(pid).create_time())
     service = replace(service, parts=(*service.parts, part))

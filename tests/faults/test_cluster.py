@@ -16,11 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import requests
 
 from study.components.datasets import load_dataset
+from study.processes import listening
 from study.record import StudyRecord
 from study.tuning import nodes
 from tests.faults.test_ray import LONG, ROOT, epochs, wait_for
@@ -81,12 +81,7 @@ def submit(call: Call, *words: str) -> dict[str, Any]:
 
 
 def listened_on(cluster: nodes.Cluster) -> set[str]:
-    return {
-        connection.laddr.ip.removeprefix("::ffff:")
-        for process in nodes.belonging(cluster)
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    return {address for process in nodes.belonging(cluster) for address, _ in listening(process)}
 
 
 def test_nobody_comes_in_without_the_token_or_from_elsewhere(cluster: nodes.Cluster) -> None:

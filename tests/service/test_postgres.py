@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from study.errors import StudyError
-from study.processes import free_port
+from study.processes import family, free_port, listening
 from study.service import postgres
 
 pytestmark = pytest.mark.xdist_group("mlflow")
@@ -70,9 +70,9 @@ def test_passwords_travel_as_scram(home: Path, port: int) -> None:
 
 def test_it_listens_on_this_machine_alone(home: Path, port: int) -> None:
     pid = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    sockets = [each for kin in family for each in kin.net_connections("tcp")]
-    assert {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+    assert {place for each in family(psutil.Process(pid)) for place in listening(each)} == {
+        ("127.0.0.1", port)
+    }
 
 
 def test_it_does_not_run_as_root(home: Path, port: int) -> None:
