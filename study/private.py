@@ -1,10 +1,11 @@
-"""Secrets: made at random, and kept in files that their owner alone reads."""
+"""Files that their owner alone reads: secrets, made at random, and the logs of servers."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 
 def new_secret() -> str:
@@ -20,3 +21,10 @@ def write_private(path: Path, text: str) -> Path:
         file.write(text)
     partial.replace(path)
     return path
+
+
+def new_log(path: Path) -> BinaryIO:
+    """An empty log of mode 0600, to write and to read; the one before it stays beside it, as NAME.1."""
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.1"))
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")

@@ -53,7 +53,7 @@ def service() -> None:
     metavar="URI",
     help="A PostgreSQL that runs already; its password in ~/.pgpass or PGPASSFILE.  [default: its own]",
 )
-@click.option("--basic-auth", is_flag=True, default=None, help="Ask everybody for a name and a password.")
+@click.option("--basic-auth", is_flag=True, default=None, help="Ask everybody for a password, from now on.")
 @click.option(
     "--allowed-hosts",
     metavar="NAME,...",

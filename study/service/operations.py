@@ -32,7 +32,10 @@ def up(folder: Path, given: Mapping[str, Any], say: Say) -> tuple[Service, bool]
     runs; True where it was joined. StudyError where the one that runs has other settings, or where a new one
     does not come up."""
     folder = folder.resolve()
-    asked = wanted(given)
+    # Who asked for passwords once goes on asking.
+    asked = wanted(
+        {**given, "basic_auth": (folder / server.SECRETS).exists() or given.get("basic_auth", False)}
+    )
     with _alone(folder):
         before = found(folder)
         if before is not None and before.alive():

@@ -18,11 +18,12 @@ import stat
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from study.errors import StudyError, one_line, shorten
-from study.private import new_secret, write_private
+from study.private import new_log, new_secret, write_private
 from study.processes import HOST
 
 ROLE, DATABASE, ACCOUNT = "study", "mlflow", "postgres"
@@ -50,16 +51,12 @@ def start(folder: Path, port: int) -> subprocess.Popen[bytes]:
     if not data.exists():
         _create(folder, account)
     programs = programs_for((data / "PG_VERSION").read_text(encoding="ascii").strip())
-    with os.fdopen(
-        os.open(folder / "postgres.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-    ) as log:
+    with new_log(folder / "postgres.log") as log:
         return subprocess.Popen(
             command(programs, data, port),
+            **_as(account),
             env=_environment(),
             cwd=data,
-            user=account,
-            group=_group(account),
-            extra_groups=None if account is None else [],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -156,8 +153,8 @@ def _create(folder: Path, account: int | None) -> None:
     password = new_secret()
     given = write_private(folder / ".password", password)
     if account is not None:
-        os.chown(partial, account, _group(account) or 0)
-        os.chown(given, account, _group(account) or 0)
+        os.chown(partial, account, -1)
+        os.chown(given, account, -1)
     options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--username", ROLE]
     words = [str(programs / "initdb"), "--pgdata", str(partial), "--pwfile", str(given), *options]
     try:
@@ -186,11 +183,9 @@ def _run(
     """StudyError, in the program's words, where it fails, unless it says ``may_say``."""
     done = subprocess.run(
         words,
+        **_as(account),
         env=environment or _environment(),
         cwd=cwd,
-        user=account,
-        group=_group(account),
-        extra_groups=None if account is None else [],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -206,8 +201,11 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
 
 
-def _group(account: int | None) -> int | None:
-    return None if account is None else pwd.getpwuid(account).pw_gid
+def _as(account: int | None) -> dict[str, Any]:
+    """How a program is started as that user, with none of our groups."""
+    if account is None:
+        return {}
+    return {"user": account, "group": pwd.getpwuid(account).pw_gid, "extra_groups": ()}
 
 
 def _version(initdb: str) -> int | None:

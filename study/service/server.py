@@ -17,15 +17,17 @@ from pathlib import Path
 import requests
 
 from study.errors import StudyError
-from study.private import new_secret, write_private
+from study.private import new_log, new_secret, write_private
 from study.processes import HOST
 from study.service.wanted import Wanted
 from study.submission.target import bundled_folder
 from study.tracking.server import SERVER_SETTINGS, Server, server_command, site_arguments
 from study.tracking.store import SETTINGS
 
-ADMIN = "admin"
+ADMIN, SECRETS = "admin", "secrets.env"
 NAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+
+CONTACT_S = 30.0
 
 # Said of hosts that MLflow knows itself as long as it is told no others.
 THIS_MACHINE = ("localhost", HOST)
@@ -36,8 +38,8 @@ def start(wanted: Wanted, database: str, folder: Path, access: dict[str, str]) -
     environment = environment_of(database, access)
     if wanted.basic_auth:
         environment |= guard(folder, database)
-    log = os.fdopen(os.open(folder / "mlflow.log", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b")
     artifacts = wanted.artifacts or str(own_artifacts(folder))
+    log = new_log(folder / "mlflow.log")
     process = subprocess.Popen(
         command(wanted, artifacts),
         env=environment,
@@ -53,9 +55,8 @@ def start(wanted: Wanted, database: str, folder: Path, access: dict[str, str]) -
 def command(wanted: Wanted, artifacts: str) -> list[str]:
     """MLflow's server, without a word that would be a secret."""
     app = ["--app-name", "basic-auth"] if wanted.basic_auth else site_arguments()
-    return server_command(wanted.host, wanted.port, artifacts, app, wanted.workers) + hosts(
-        wanted.allowed_hosts
-    )
+    words = server_command(wanted.host, wanted.port, artifacts, app, wanted.workers)
+    return words + hosts(wanted.allowed_hosts)
 
 
 def hosts(names: tuple[str, ...]) -> list[str]:
@@ -83,7 +84,7 @@ def environment_of(database: str, access: dict[str, str]) -> dict[str, str]:
 def guard(folder: Path, database: str) -> dict[str, str]:
     """Have passwords asked: the files for it, where they are missing, and what the server must know of them.
     Users are kept in the same database."""
-    secrets, key = folder / "secrets.env", folder / "flask-key"
+    secrets, key = folder / SECRETS, folder / "flask-key"
     if not secrets.exists():
         write_private(secrets, f"{NAME}={ADMIN}\n{PASSWORD}={new_secret()}\n")
     if not key.exists():
@@ -108,7 +109,7 @@ def auth_settings(database: str) -> str:
 
 def login(folder: Path) -> tuple[str, str]:
     """The administrator's name and password. StudyError where the file is not what it should be."""
-    path = folder / "secrets.env"
+    path = folder / SECRETS
     lines = dict(line.split("=", 1) for line in path.read_text(encoding="utf-8").splitlines() if "=" in line)
     if not lines.get(NAME) or not lines.get(PASSWORD):
         raise StudyError(f"{path}: must have the lines {NAME}=... and {PASSWORD}=...; mend it")
@@ -117,8 +118,14 @@ def login(folder: Path) -> tuple[str, str]:
 
 def check_login(running: Server, folder: Path) -> None:
     """StudyError where the database's users are older than our password, and the server does not know it."""
-    path, question = folder / "secrets.env", f"{running.address}/version"
-    if requests.get(question, auth=login(folder), timeout=30).status_code == 401:
+    path = folder / SECRETS
+    try:
+        answer = requests.get(f"{running.address}/version", auth=login(folder), timeout=CONTACT_S)
+    except requests.RequestException as error:
+        raise StudyError(
+            f"{running.address}: does not answer any more; see {folder / 'mlflow.log'}"
+        ) from error
+    if answer.status_code == 401:
         raise StudyError(f"this database has an administrator with another password; write that into {path}")
 
 

@@ -12,6 +12,7 @@ import psutil
 from study.errors import StudyError
 from study.processes import known
 from study.record import write_whole
+from study.service.server import SECRETS
 from study.service.wanted import Wanted
 
 POSTGRES, MLFLOW = "PostgreSQL", "MLflow"
@@ -50,7 +51,7 @@ class Service:
     @property
     def secrets(self) -> Path | None:
         """The file with a name and password, where it asks for them."""
-        return self.folder / "secrets.env" if self.wanted.basic_auth else None
+        return self.folder / SECRETS if self.wanted.basic_auth else None
 
 
 def keep(service: Service) -> None:

@@ -15,8 +15,8 @@ from study.processes import HOST
 from study.tracking.addresses import redacted
 
 PORT = 5000
-# A host as it stands in a URL, or a pattern of hosts as MLflow takes it.
 PLACE = r"(/|[a-z0-9+]+://)[^\x00-\x20]{1,500}"
+# A host as it stands in a URL, or a pattern of hosts as MLflow takes it.
 NAME = r"[A-Za-z0-9*:\[][A-Za-z0-9.*:\[\]_-]{0,252}"
 DRIVERS = ("postgresql", "postgresql+psycopg")
 
