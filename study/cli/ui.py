@@ -27,7 +27,9 @@ from study.registry import nearest
     "--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes a free one."
 )
 @click.option(
-    "--optuna", is_flag=True, help="Optuna's dashboard on the searches instead; pip install 'study[optuna]'."
+    "--optuna",
+    is_flag=True,
+    help="Optuna's dashboard on the searches instead; asks for pip install 'study-service[optuna]'.",
 )
 @out_option
 @click.option(
@@ -102,7 +104,9 @@ def show_searches(name: str | None, root: Path, port: int, open_browser: bool) -
     try:
         from optuna_dashboard import wsgi
     except ImportError as error:
-        raise StudyError("study ui --optuna needs optuna-dashboard: pip install optuna-dashboard") from error
+        raise StudyError(
+            "study ui --optuna: optuna-dashboard is not here; pip install 'study-service[optuna]'"
+        ) from error
     from study.samplers.review import review
     from study.tracking.server import free_port
 
