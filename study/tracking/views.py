@@ -89,12 +89,12 @@ def study_note(record: StudyRecord, experiment_id: str) -> str:
     trials = f"`tags.digest = '{record.digest}' AND tags.phase = 'tune'` (or `'confirm'`)"
     lines = [
         f"**{record.spec.question}**",
+        "\n".join(f"- [{question}]({page})" for question, page in question_pages("", experiment_id).items()),
         (
             "The study's own run; its arms stand under it, and their trials under them. Its parameters are "
             "held, or compared (several values), or tuned (a range). To list the trials flat, filter by "
             f"{trials}."
         ),
-        "\n".join(f"- [{question}]({page})" for question, page in question_pages("", experiment_id).items()),
         "Under Artifacts: the report, and in `record/` the resolved study file and each start's environment.",
     ]
     return cut("\n\n".join(lines), MAX_NOTE)
