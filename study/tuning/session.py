@@ -7,14 +7,18 @@ import math
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from study.errors import StudyError, one_line
 from study.places import cluster_folder
+from study.processes import end, family
 from study.spec import Resources
 from study.tuning.nodes import LOOPBACK, SETTINGS, Cluster, found
 
@@ -30,6 +34,8 @@ DRIVER_SETTINGS = SETTINGS | {
 }
 # A trial that takes more than Tune's 2 s to unwind would otherwise fail the next one on its worker.
 WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
+# How often a Ray of our own is started before the study gives up.
+STARTS = 2
 # Ray names the model of a node's GPUs by a resource.
 MODEL = "accelerator_type:"
 
@@ -105,18 +111,37 @@ def _start(address: str | None, data_bytes: int, debug: bool) -> None:
     local: dict[str, Any] = (
         {} if address else {"include_dashboard": False, "object_store_memory": 2 * data_bytes + 2**28}
     )
+    start = partial(
+        ray.init,
+        address=address or "local",
+        log_to_driver=debug,
+        logging_level=logging.INFO if debug else logging.FATAL,
+        configure_logging=debug,
+        runtime_env={"env_vars": WORKER_SETTINGS},
+        **local,
+    )
     try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=debug,
-            logging_level=logging.INFO if debug else logging.FATAL,
-            configure_logging=debug,
-            runtime_env={"env_vars": WORKER_SETTINGS},
-            **local,
-        )
+        start_patiently(start, tries=1 if address else STARTS)
     except Exception as error:
         where = f"--address {address}" if address else "Ray on this machine"
         raise StudyError(f"{where}: cannot be started or reached: {one_line(str(error))[:200]}") from error
+
+
+def start_patiently(start: Callable[[], object], tries: int) -> None:
+    """Call ``start``, which starts processes, again where it fails, up to so many times: Ray gives its own
+    30 s to answer, which a machine at its limit does not always keep. What a failed try has started is
+    ended."""
+    for left in reversed(range(tries)):
+        before = set(psutil.Process().children())
+        try:
+            start()
+        except Exception:
+            if not left:
+                raise
+            new = set(psutil.Process().children()) - before
+            end(each for process in new for each in family(process))
+        else:
+            return
 
 
 def slots_of(available: Mapping[str, float], resources: Resources, address: str | None) -> Slots:
