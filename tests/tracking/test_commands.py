@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -104,7 +105,14 @@ def ui_of(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], IO[
     """`study ui` on a folder's store, and what it prints."""
     command = [sys.executable, "-m", "study", "ui", "--port", "0", "--out", str(folder), *more]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=declared(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=declared(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As at a terminal, also where the tests run in the background, which ignores Ctrl-C.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 no other threads here
     )
     try:
         assert process.stdout is not None
