@@ -11,7 +11,7 @@ from typing import Any
 
 from study.record import Event, StudyRecord
 from study.space import Distribution
-from study.spec import StudySpec
+from study.spec import Arm
 from study.tracking.runs import STUDY, DataSet, Point, Run, arm_key
 from study.tracking.words import (
     MAX_NOTE,
@@ -53,16 +53,14 @@ def study_run(record: StudyRecord, at: int) -> Run:
         at,
         at,
         tags=tags,
-        params=parameters(spec.held | compared | tuned(spec) | search),
+        params=parameters(spec.held | compared | tuned(spec.arms()) | search),
     )
 
 
-def arm_run(record: StudyRecord, name: str, at: int) -> Run:
+def arm_run(record: StudyRecord, arm: Arm, at: int) -> Run:
     """An arm's run: what it holds, and what it tunes."""
-    (arm,) = (arm for arm in record.spec.arms() if arm.name == name)
-    tags = common_tags(record) | {"phase": "arm", "arm": name, "mlflow.note.content": ARM_NOTE}
-    tuned = {entry.key: range_text(entry.distribution) for entry in arm.space.entries}
-    return Run(name, 1, at, at, tags=tags, params=parameters({**arm.held, **tuned}), parent=STUDY)
+    tags = common_tags(record) | {"phase": "arm", "arm": arm.name, "mlflow.note.content": ARM_NOTE}
+    return Run(arm.name, 1, at, at, tags=tags, params=parameters({**arm.held, **tuned([arm])}), parent=STUDY)
 
 
 def trial_run(record: StudyRecord, config: Mapping[str, Any], attempt: int, at: int) -> Run:
@@ -158,9 +156,9 @@ def trial_note(result: Mapping[str, Any]) -> str:
     return cut(text, MAX_NOTE)
 
 
-def tuned(spec: StudySpec) -> dict[str, str]:
+def tuned(arms: Iterable[Arm]) -> dict[str, str]:
     """What the arms tune, as text by key: ``tuned: 0.0001 to 0.1 (log)``."""
-    entries = {entry.key: entry.distribution for arm in spec.arms() for entry in arm.space.entries}
+    entries = {entry.key: entry.distribution for arm in arms for entry in arm.space.entries}
     return {key: range_text(distribution) for key, distribution in entries.items()}
 
 

@@ -39,6 +39,7 @@ class Projection:
 
     def __init__(self, record: StudyRecord) -> None:
         self.record, self.spec = record, record.spec
+        self._arms = {arm.name: arm for arm in self.spec.arms()}
         self.runs: dict[str, Run] = {}
         self.changed: dict[str, None] = {}
         self.sessions: list[Event] = []
@@ -121,7 +122,7 @@ class Projection:
         key = arm_key(arm)
         run = self.runs.get(key)
         if run is None:
-            run = self.runs[key] = arm_run(self.record, arm, at)
+            run = self.runs[key] = arm_run(self.record, self._arms[arm], at)
             self._change(key)
         elif run.status != "RUNNING":
             run.status, run.end_ms = "RUNNING", None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import psutil
 
 from study.errors import StudyError, one_line
 from study.places import cluster_folder
+from study.private import new_secret
 from study.processes import end, family
 from study.spec import Resources
 from study.tuning.nodes import LOOPBACK, SETTINGS, Cluster, found
@@ -229,6 +229,6 @@ def protect_token() -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
+            file.write(new_secret())
     elif path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
         path.chmod(0o600)
