@@ -72,6 +72,12 @@ class Round:
     bare: float = 0.0
     pieces: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PIECES, 0.0))
 
+    @property
+    def added(self) -> float:
+        """What the watch itself took, as a share of the rest of its steps."""
+        own = sum(self.pieces.values())
+        return own / (self.watched - own)
+
 
 def noise(case: Case) -> LoadedData:
     """Pictures of noise: what is measured does not depend on what they show."""

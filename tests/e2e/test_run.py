@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from study.record import StudyRecord
 from study.tracking import default_tracking_uri, differences
+from tests.processes import workers_of
 
 # Each test starts Ray of its own; two at a time would fight for the two cores they are sized for.
 pytestmark = pytest.mark.xdist_group("ray")
@@ -166,12 +166,7 @@ def test_a_study_interrupted_and_killed_ends_like_an_undisturbed_one(start: Star
 def test_a_killed_worker_costs_its_trial_a_new_attempt_and_nothing_else(start: Start, tmp_path: Path) -> None:
     process = start("run", "../files/mine.toml", "--set", "fixed.training.epochs=60")
     wait_for(tmp_path / "runs", "epoch", 10)  # the first two trials are under way
-    workers = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "ImplicitFunc.train" in " ".join(child.cmdline())
-    ]
-    workers[0].kill()
+    workers_of(process.pid)[0].kill()
     code, _, err = end(process)
     assert code == 0, err
     attempts = [

@@ -25,6 +25,7 @@ from study.record import StudyRecord
 from study.tuning import nodes
 from tests.faults.test_ray import LONG, ROOT, epochs, wait_for
 from tests.faults.toy import a_study, numbers, run_trained
+from tests.processes import command_of, trains
 
 pytestmark = [
     pytest.mark.faults,
@@ -103,7 +104,7 @@ def test_the_token_is_in_no_command_line_and_no_log(cluster: nodes.Cluster, plac
     token = cluster.token_file.read_text()
     assert cluster.token_file.stat().st_mode & 0o077 == 0
     for process in nodes.belonging(cluster):
-        assert token not in " ".join(process.cmdline())
+        assert token not in command_of(process)
     for file in (*place.rglob("*.log"), *cluster.scratch.rglob("*.log"), *cluster.scratch.rglob("*.out")):
         assert token not in file.read_text(errors="replace"), file
 
@@ -133,7 +134,7 @@ def test_a_study_outlives_a_node_and_ends_with_the_same_numbers(
 def node_that_trains(cluster: nodes.Cluster) -> nodes.Node:
     """The node with the trial's worker, which must not be the head here: that is another test's."""
     for node in cluster.nodes[1:]:
-        if any("ImplicitFunc" in " ".join(process.cmdline()) for process in nodes.family(node)):
+        if any(trains(process) for process in nodes.family(node)):
             return node
     pytest.skip("Ray put the trial on the first node")
 

@@ -22,6 +22,7 @@ import pytest
 from study.components.datasets import load_dataset
 from study.record import StudyRecord
 from tests.faults.toy import TRAINED, a_study, events, numbers, run_trained
+from tests.processes import workers_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
 
@@ -98,12 +99,6 @@ def epochs_in(root: Path) -> int:
     return sum(path.read_bytes().count(b'"event":"epoch"') for path in root.glob("toy/*/journal.jsonl"))
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The processes that train."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    return [each for each in family if each.is_running() and "ImplicitFunc" in " ".join(each.cmdline())]
-
-
 def listened_on(process: subprocess.Popen[str]) -> set[str]:
     """The addresses at which a driver or anything that it has started takes connections."""
     driver = psutil.Process(process.pid)
@@ -134,7 +129,7 @@ def test_a_study_that_is_killed_at_every_turn_ends_like_an_undisturbed_one(
     process = start(*run)
     wait_for(root, lambda found: epochs(found) >= 10)
     assert listened_on(process) == {"127.0.0.1"}, "Ray executes what it is sent"
-    workers_of(process)[0].kill()
+    workers_of(process.pid)[0].kill()
     wait_for(root, lambda found: any(event.get("attempt") == 2 for event in found))
     record = StudyRecord.latest(root, "toy")
     before = epochs(list(record.events()))
@@ -145,7 +140,7 @@ def test_a_study_that_is_killed_at_every_turn_ends_like_an_undisturbed_one(
     # The worker of a replicate is stopped, in silence: it has failed, and the next one goes on in its place.
     process = start(*run)
     wait_for(root, lambda found: found[-1]["event"] == "epoch" and found[-1]["trial"] == "elu/confirm/0")
-    workers_of(process)[0].suspend()
+    workers_of(process.pid)[0].suspend()
     code, _, err = end(process)
     assert code == 1, err
     assert "1 trial failed; run the same command again to go on" in err
@@ -225,7 +220,7 @@ def test_twenty_workers_killed_over_forty_trials(start: Start, tmp_path: Path) -
     process = start("run", "toy.toml", *size)
     while process.poll() is None:
         time.sleep(moments.uniform(0, undisturbed_s / 15))
-        workers = workers_of(process) if process.poll() is None else []
+        workers = workers_of(process.pid) if process.poll() is None else []
         now = epochs_in(root) - others
         if workers and kills < 20 and now > seen:
             moments.choice(workers).kill()
