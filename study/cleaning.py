@@ -24,6 +24,7 @@ OURS = (
     "figures/why-*.png",
     *PARTIAL,
     *CHECKPOINTS,
+    *("models/*/*.safetensors", "models/*/.*.partial"),
     # Last: while the study file is there, what is left can be found and cleaned another time.
     *("study.toml", ".lock"),
 )

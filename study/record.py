@@ -3,6 +3,7 @@
     ROOT/NAME/DIGEST/study.toml      the resolved study file; running it again gives the same digest
                      journal.jsonl   one event a line, flushed to the disk before the study goes on
                      checkpoints/    a folder for each running trial, gone when the trial has ended
+                     models/         the weights of each arm's best replicate, where they are kept
                      report.html ... projections, made anew at will
 
 The journal is the truth. Events are only ever appended, and a last line that was cut off by a crash

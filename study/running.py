@@ -99,6 +99,8 @@ def run_study(
         pending = feeder.pending
     if pending:
         say(f"MLflow   {pending} records pending; send them later with: study sync {record.name}")
+    elif record.finished and spec.resources.models:
+        say_logged(record, uri, data, say)
     failed = tuple(each for each in conductor.done.values() if each.verdict.status == "failed")
     outcome = Outcome(record, files, conductor.missing(), failed, pending)
     raise_if_cut_short(conductor, outcome)
@@ -136,6 +138,7 @@ def run_trials(
         resources = resources.model_copy(update={"max_concurrent": options.max_concurrent})
     size = data.train_inputs.nbytes + data.test_inputs.nbytes
     with ray_session(options.address, resources, size, options.debug) as there, stop_signals(conductor, say):
+        from study.best import best_weights
         from study.metering import cluster_gpu, give_shares
         from study.tuning.attempt import Keeping
         from study.tuning.spread import spread
@@ -147,11 +150,26 @@ def run_trials(
         )
         conductor.concurrent, conductor.ahead = slots.concurrent, slots.ahead
         record.checkpoints.mkdir(exist_ok=True)
-        keeping = Keeping(record.checkpoints.resolve(), resources.checkpoint_s, resources.system_metrics)
+        keeping = Keeping(
+            record.checkpoints.resolve(),
+            resources.checkpoint_s,
+            resources.system_metrics,
+            best_weights(record) if resources.models else None,
+        )
         spread(conductor, data, slots, keeping)
     for trial, what in sorted(conductor.faults):
         say(f"fault    {what}" if trial in what else f"fault    {trial}: {what}")
     return conductor
+
+
+def say_logged(record: StudyRecord, uri: str, data: LoadedData, say: Say) -> None:
+    """Log the network of each arm's best replicate, and say so."""
+    from study.best import log_networks
+
+    again = "to try once more, run the same command again"
+    for each in log_networks(record, uri, data):
+        what = f"not logged: {each.trouble}; {again}" if each.trouble else f"{each.trial} is logged"
+        say(f"model    {each.arm}: {what}")
 
 
 def _gpus(conductor: Conductor) -> str:

@@ -88,6 +88,8 @@ class Resources(BaseModel):
     silence_s: Annotated[float, Field(gt=0, le=1e9)] = 60.0
     # CPU, memory and GPU of each trial's process, an epoch at a time, and of the driver's machine.
     system_metrics: bool = False
+    # The network of each arm's best replicate is kept, and logged in MLflow.
+    models: bool = False
 
     @model_validator(mode="after")
     def is_a_share_or_whole(self) -> Resources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -180,12 +180,11 @@ def prepare(
     training, parts = divide(config, routine, augmentation, data, device, shared=shared)
     loss, arguments = chosen_loss(config.hyperparameters, data.task)
     levels = loss.levels(**arguments)
-    outputs = len(data.classes) or len(levels) or 1
-    network = network_of(config, data, outputs) if model is None else own.built(model, config)
+    network = network_of(config, data) if model is None else own.built(model, config)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if model is not None:
         few, _ = training.source.batch(training.index[:2])
-        own.check_outputs(network, few, outputs)
+        own.check_outputs(network, few, outputs_of(data, levels))
     optimizer = build(OPTIMIZERS, components["optimizer"], parameter_groups(network))
     schedule = components.get("schedule", {"name": "constant"})
     targets = training.source.targets[training.index].cpu()
@@ -215,18 +214,24 @@ def prepare(
     )
 
 
-def network_of(config: TrialConfig, data: LoadedData, outputs: int) -> nn.Module:
-    """The study file's network, with weights drawn from the trial's seed."""
+def network_of(config: TrialConfig, data: LoadedData) -> nn.Module:
+    """The study file's network for a trial's own ``data``, with weights drawn from its seed, on the CPU."""
     components = by_component(config.hyperparameters)
+    loss, arguments = chosen_loss(config.hyperparameters, data.task)
     network: nn.Module = build(
         MODELS,
         components["model"],
         data.train_inputs.shape[1:],
-        outputs,
+        outputs_of(data, loss.levels(**arguments)),
         nonlinearity(**components["activation"]),
         seeded(config.seed, "init"),
     )
     return network
+
+
+def outputs_of(data: LoadedData, levels: Collection[float]) -> int:
+    """How many numbers a network answers with: one a class, one a quantile's level, or one."""
+    return len(data.classes) or len(levels) or 1
 
 
 def worst_values(config: TrialConfig, data: LoadedData) -> dict[str, float]:

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 import study
 from study import promoting
+from study.best import best_replicate
 from study.cli import run
 from study.components.datasets import load_dataset
 from study.components.datasets.info import LoadedData
@@ -97,7 +98,7 @@ def test_the_version_says_what_it_is(root: Path, promoted: dict[str, Any]) -> No
     client = MlflowClient(default_tracking_uri(root))
     version = client.get_model_version_by_alias(f"mine.{promoted['arm']}", "best")
     assert version.tags["trial"] == promoted["trial"]
-    assert version.tags["retrained"] == "to the record's numbers"
+    assert version.tags["weights"] == promoted["weights"] == "trained again, to the record's numbers"
     assert version.tags["test_accuracy"] == f"{promoted['metrics']['test_accuracy']:.6g}"
 
 
@@ -110,7 +111,7 @@ def test_the_runs_stay_what_the_record_says(root: Path, promoted: dict[str, Any]
 
 
 def test_numbers_that_are_not_the_records_are_refused(root: Path) -> None:
-    result = promoting.best_replicate(study.latest("mine", out=root).stored, "elu")
+    result = best_replicate(study.latest("mine", out=root).stored, "elu")
     other = replace(result, metrics={**result.metrics, "val_accuracy": 0.123})
     assert promoting.differences(other, result) == {"val_accuracy": (0.123, result.metrics["val_accuracy"])}
     assert promoting.differences(result, result) == {}
@@ -131,13 +132,15 @@ def test_a_record_trained_by_other_code_is_not_promoted(tmp_path: Path) -> None:
     done = promoting.promote(record.stored, "elu", uri, None, alias="tried", accept_difference=True)
     assert "val_accuracy" in done.differences
     tags = MlflowClient(uri).get_model_version_by_alias("mine.elu", "tried").tags
-    assert tags["retrained"] == "to other numbers than the record's"
+    assert tags["weights"] == "trained again, to other numbers than the record's"
+    with pytest.raises(StudyError, match="--accept-difference"):
+        promoting.promote(record.stored, "elu", uri, None)  # what was accepted once stands in for nothing
 
 
 def test_an_arm_that_there_is_not_names_the_nearest(root: Path) -> None:
     record = study.latest("mine", out=root).stored
     with pytest.raises(RecordError, match="no arm 'eluu'; did you mean elu"):
-        promoting.best_replicate(record, "eluu")
+        best_replicate(record, "eluu")
 
 
 def test_a_store_without_the_trials_run_is_told_how_it_comes_there(root: Path, tmp_path: Path) -> None:

@@ -36,10 +36,11 @@ def promote(
 ) -> None:
     """Register an arm's network in MLflow: by default that of the arm which the ranking has first.
 
-    Weights are not kept, so the arm's best replicate (by validation) is trained again, here and now; its
-    numbers must come out as the record has them. It is logged with the trial's run, with signature and
-    example, by torch.export: nothing is pickled, and loading it asks for torch alone. It takes the data as it
-    is and normalises it. The registered model is NAME.ARM, its new version has the alias.
+    It is that of the arm's best replicate (by validation). Unless the study keeps weights
+    (resources.models=true), the replicate is trained again, here and now; its numbers must come out as the
+    record has them. It is logged with the trial's run, with signature and example, by torch.export: nothing
+    is pickled, and loading it asks for torch alone. It takes the data as it is and normalises it. The
+    registered model is NAME.ARM, its new version has the alias.
 
     \b
     Examples:
@@ -61,7 +62,6 @@ def promote(
         return
     told = {key: value for key, value in sorted(done.metrics.items()) if "_decile_" not in key}
     metrics = "  ".join(f"{key} {value:.4f}" for key, value in told.items())
-    again = "with other numbers than the record's" if done.differences else "to the record's numbers"
-    click.echo(f"{done.trial}: trained again, {again}: {metrics}")
+    click.echo(f"{done.trial}: {done.weights}: {metrics}")
     click.echo(f"{done.registered.model}, version {done.registered.version}, alias {done.registered.alias}")
     click.echo(f'mlflow.pytorch.load_model("{done.registered.address}")')

@@ -20,7 +20,7 @@ from study.tracking.addresses import check, default_tracking_uri
 from study.tracking.audit import differences, left_running
 from study.tracking.feeder import Feeder, Synced, sync
 from study.tracking.fetching import Fetched, fetch
-from study.tracking.models import Registered, register, run_of
+from study.tracking.models import Registered, log, logged, register, run_of
 from study.tracking.outbox import pending
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "differences",
     "fetch",
     "left_running",
+    "log",
+    "logged",
     "pending",
     "register",
     "run_of",

@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from study.errors import TrackingError
 from study.record import StudyRecord
@@ -49,19 +49,26 @@ def run_of(record: StudyRecord, uri: str, trial: str) -> str:
     return str(runs[0].info.run_id)
 
 
-def register(
-    uri: str,
-    run_id: str,
-    network: nn.Module,
-    example: NDArray[np.float32],
-    *,
-    model: str,
-    alias: str,
-    facts: Mapping[str, str],
-) -> Registered:
-    """Log ``network`` with a trial's run, as a new version of the registered ``model`` that ``alias`` then
-    points to. ``example`` is a batch of two inputs or more, from which the signature is taken (any number of
-    rows); ``facts`` become the version's tags. TrackingError where the store does not take it.
+def logged(uri: str, run_id: str, tag: str, values: Collection[str]) -> str | None:
+    """The id of a model that is logged with a trial's run, and whose ``tag`` has one of ``values``; None
+    without."""
+    with dressed(uri):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(uri)
+        outputs = client.get_run(run_id).outputs
+        ids = [each.model_id for each in outputs.model_outputs] if outputs else []
+        found = [client.get_logged_model(each) for each in ids]
+    ready = [each for each in found if each.status == "READY" and each.tags.get(tag) in values]
+    return str(ready[0].model_id) if ready else None
+
+
+def log(
+    uri: str, run_id: str, network: nn.Module, example: NDArray[np.float32], facts: Mapping[str, str]
+) -> str:
+    """Log ``network`` with a trial's run; the model's id. ``example`` is a batch of two inputs or more, from
+    which the signature is taken (any number of rows); ``facts`` become the model's tags. TrackingError where
+    the store does not take it.
     """
     with dressed(uri), current_store(uri):
         from mlflow import MlflowClient
@@ -69,16 +76,26 @@ def register(
         client = MlflowClient(uri)
         # Said here, or else it would stand in the default experiment, and its files in the current folder.
         experiment = client.get_run(run_id).info.experiment_id
-        entry = client.create_logged_model(experiment, name=ARTIFACT, source_run_id=run_id)
-        logged = _logged(run_id, entry.model_id, network, example, model)
-        version = str(logged.registered_model_version)
-        for key, text in facts.items():
-            client.set_model_version_tag(model, version, key, text)
+        entry = client.create_logged_model(experiment, name=ARTIFACT, source_run_id=run_id, tags=dict(facts))
+        _write(run_id, entry.model_id, network, example)
+        return str(entry.model_id)
+
+
+def register(uri: str, model_id: str, *, model: str, alias: str, facts: Mapping[str, str]) -> Registered:
+    """Make a logged model a new version of the registered ``model`` that ``alias`` then points to; ``facts``
+    become the version's tags. TrackingError where the store does not take it.
+    """
+    with dressed(uri), current_store(uri):
+        import mlflow
+        from mlflow import MlflowClient
+
+        client = MlflowClient(uri)
+        version = str(mlflow.register_model(f"models:/{model_id}", model, tags=dict(facts)).version)
         client.set_registered_model_alias(model, alias, version)
     return Registered(model, version, alias, f"models:/{model}@{alias}")
 
 
-def _logged(run_id: str, model_id: str, network: nn.Module, example: NDArray[np.float32], model: str) -> Any:
+def _write(run_id: str, model_id: str, network: nn.Module, example: NDArray[np.float32]) -> None:
     load_flavors()
     import mlflow.pytorch
     import torch
@@ -86,13 +103,12 @@ def _logged(run_id: str, model_id: str, network: nn.Module, example: NDArray[np.
 
     with torch.inference_mode():
         outputs = network(torch.from_numpy(example)).numpy()
-    return Model.log(
+    Model.log(
         artifact_path=None,
         name=ARTIFACT,
         flavor=mlflow.pytorch,
         run_id=run_id,
         model_id=model_id,
-        registered_model_name=model,
         pytorch_model=network,
         signature=infer_signature(example, outputs),
         input_example=example,

@@ -16,12 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from study.errors import StudyError, one_line
 from study.packing import device_kind
 from study.record import checkpoint_folder
 from study.trial import Row, TrialConfig, TrialResult, Verdict
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from study.components.datasets import LoadedData
+    from study.weights import BestWeights
 
 Training = Callable[..., TrialResult]
 """Called as study.training.train is. One that does no work lets the way there and back be timed."""
@@ -68,12 +72,14 @@ class TrialSource(Protocol):
 @dataclass(frozen=True)
 class Keeping:
     """Where checkpoints are kept, and what trials find out for each other: a folder that the driver made and
-    every node sees, by its absolute path; how many seconds of training lie between two of one trial; and
-    whether its rows tell what its process uses of the machine."""
+    every node sees, by its absolute path; how many seconds of training lie between two of one trial;
+    whether its rows tell what its process uses of the machine; and where the weights of each arm's best
+    replicate are kept, if they are."""
 
     folder: Path
     every_s: float
     usage: bool = False
+    weights: BestWeights | None = None
 
 
 def attempt(
@@ -119,21 +125,40 @@ def attempt(
     say(rows=list(kept.load()), started=dict(place or {}))
     release_memory(device)  # of a trial that was stopped before it could do so itself
     keep_to_share(device, gpus)
+    networks: list[nn.Module] = []
+    keep = networks.append if keeping.weights and trial.phase == "confirm" else None
     try:
         result = (train or really)(
-            trial, data, report=report, threads=threads, checkpoints=kept, shared=keeping.folder
+            trial,
+            data,
+            report=report,
+            threads=threads,
+            checkpoints=kept,
+            shared=keeping.folder,
+            keep=keep,
         )
     except MemoryError as error:
         result = failure(trial, "oom", error)
     except Exception as error:  # noqa: BLE001 -- whatever the trial raised is its result
         kind = "oom" if type(error).__name__ == "OutOfMemoryError" else "crash"
         result = failure(trial, kind, error)
+    if keeping.weights and networks:
+        kept.faults += keep_weights(keeping.weights, result, networks.pop())
     release_memory(device)
     where: dict[str, Any] = {"gpus": gpus} if gpus else {}
     if len(kept.ran_on) > 1:
         where |= {"ran_on": kept.ran_on}
     result = replace(result, environment={**result.environment, **where})
     say(result=json.dumps(result.with_curve(()).to_json(), allow_nan=False))
+
+
+def keep_weights(best: BestWeights, result: TrialResult, network: nn.Module) -> list[str]:
+    """Why they could not be kept, if so: the result stands without them."""
+    try:
+        best.keep(result, network)
+    except (OSError, StudyError) as error:
+        return [f"its weights were not kept: {one_line(str(error))}"]
+    return []
 
 
 def failure(trial: TrialConfig, kind: str, error: Exception) -> TrialResult:

@@ -381,6 +381,7 @@ MEANINGS = {
         "silence_s",
     ): "A trial hangs that is silent for ten of its longest epochs, and for so many seconds.",
     ("Resources", "system_metrics"): "Whether each trial's CPU, memory and GPU use is measured.",
+    ("Resources", "models"): "Whether each arm's best replicate's network is kept, and logged in MLflow.",
     ("Claim", "source"): "Who says so: a paper and its table, a line.",
     ("Claim", "metric"): "The metric that it speaks of: usually a `test_` one.",
     ("Claim", "text"): "The statement in words.",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from study.best import best_weights
 from study.components.datasets import LoadedData
 from study.conductor import Conductor
 from study.record import JournalWriter, StudyRecord
@@ -152,7 +153,9 @@ def train_it(
 
 def keeping_of(record: StudyRecord) -> Keeping:
     record.checkpoints.mkdir(exist_ok=True)
-    return Keeping(record.checkpoints.resolve(), record.spec.resources.checkpoint_s)
+    asked = record.spec.resources
+    weights = best_weights(record) if asked.models else None
+    return Keeping(record.checkpoints.resolve(), asked.checkpoint_s, weights=weights)
 
 
 def run_trained(root: Path, spec: StudySpec, data: LoadedData) -> StudyRecord:
