@@ -13,13 +13,13 @@ from filelock import FileLock, Timeout
 
 from study.errors import RecordError, StudyError
 from study.record import StudyRecord, checkpoint_folder, folders, is_running
-from study.report import DIVERGENCE_MAP, FIGURE_NAMES
+from study.report import CLAIMS, DIVERGENCE_MAP, FIGURE_NAMES
 
 # What the project writes into a record's folder, as fnmatch has it.
 PARTIAL = (".*.partial", "figures/.*.partial")
 CHECKPOINTS = ("checkpoints/*/*.ckpt", "checkpoints/*/*.refused", "checkpoints/*/.*.partial")
 OURS = (
-    *("journal.jsonl", "mlflow.json", "report.html", "ranking.csv", DIVERGENCE_MAP),
+    *("journal.jsonl", "mlflow.json", "report.html", "ranking.csv", DIVERGENCE_MAP, CLAIMS),
     *(f"figures/{name}.{kind}" for name in FIGURE_NAMES for kind in ("png", "svg")),
     "figures/why-*.png",
     *PARTIAL,

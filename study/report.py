@@ -30,23 +30,26 @@ FIGURE_NAMES = (
     *("tuning", "budget", "verdicts"),
 )
 DIVERGENCE_MAP = "divergence_map.csv"
+CLAIMS = "claims.csv"
 
 
 @dataclass(frozen=True)
 class ReportFiles:
     """Where a report lies. ``figures`` are the PNG files of those that had something to show, by name, each
-    with an SVG beside it; the divergence map is there for a study that bisects."""
+    with an SVG beside it; the divergence map is there for a study that bisects, the claims for one that has
+    any."""
 
     html: Path
     csv: Path
     figures: Mapping[str, Path]
     divergence_map: Path | None = None
+    claims: Path | None = None
 
     def by_name(self) -> dict[str, str]:
         return {
             self.html.name: str(self.html),
             self.csv.name: str(self.csv),
-            **({DIVERGENCE_MAP: str(self.divergence_map)} if self.divergence_map else {}),
+            **{path.name: str(path) for path in (self.divergence_map, self.claims) if path},
             **{f"figures/{path.name}": str(path) for path in self.figures.values()},
             **{f"figures/{path.stem}.svg": str(path.with_suffix(".svg")) for path in self.figures.values()},
         }
@@ -64,8 +67,8 @@ class Picture:
 
 
 def write_report(record: StudyRecord) -> ReportFiles:
-    """Write report.html, ranking.csv, figures/*.png and *.svg and, of a study that bisects,
-    divergence_map.csv into the record's folder, anew.
+    """Write report.html, ranking.csv, figures/*.png and *.svg, claims.csv of a study that has claims, and
+    divergence_map.csv of one that bisects, into the record's folder, anew.
 
     Works on an unfinished study too, and says so. Raises RecordError where the journal cannot be
     read or the folder not be written.
@@ -78,6 +81,7 @@ def write_report(record: StudyRecord) -> ReportFiles:
         folder / "ranking.csv",
         {name: folder / "figures" / f"{name}.png" for name in images["png"]},
         folder / DIVERGENCE_MAP if findings.edges else None,
+        folder / CLAIMS if findings.claims else None,
     )
     try:
         (folder / "figures").mkdir(exist_ok=True)
@@ -91,6 +95,8 @@ def write_report(record: StudyRecord) -> ReportFiles:
         write_whole(files.csv, tables.ranking_csv(findings.ranking))
         if files.divergence_map:
             write_whole(files.divergence_map, edge_tables.divergence_map_csv(findings.edges))
+        if files.claims:
+            write_whole(files.claims, tables.claims_csv(findings.claims))
         study_file = (folder / "study.toml").read_text(encoding="utf-8")
         write_whole(files.html, page(findings, pictures, study_file))
     except OSError as error:
@@ -103,10 +109,8 @@ def written_files(record: StudyRecord) -> ReportFiles:
     folder = record.folder
     figures = {name: folder / "figures" / f"{name}.png" for name in FIGURE_NAMES}
     there = {name: path for name, path in figures.items() if path.is_file()}
-    map_ = folder / DIVERGENCE_MAP
-    return ReportFiles(
-        folder / "report.html", folder / "ranking.csv", there, map_ if map_.is_file() else None
-    )
+    map_, claims = (path if path.is_file() else None for path in (folder / DIVERGENCE_MAP, folder / CLAIMS))
+    return ReportFiles(folder / "report.html", folder / "ranking.csv", there, map_, claims)
 
 
 def summary(record: StudyRecord) -> dict[str, Any]:

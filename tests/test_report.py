@@ -97,6 +97,7 @@ def test_the_report_is_html_csv_and_figures(tmp_path: Path) -> None:
     names = [
         "report.html",
         "ranking.csv",
+        "claims.csv",
         *(f"figures/{n}.{kind}" for kind in ("png", "svg") for n in figures),
     ]
     assert list(files.by_name()) == names
@@ -386,6 +387,24 @@ def test_numbers_stay_numbers_in_the_csv_file() -> None:
     results = by_id(scores("relu", -0.5, -0.25), scores("elu", -0.75, -0.5))
     row = next(csv.DictReader(io.StringIO(ranking_csv(ranking(spec, results)))))
     assert (row["mean"], row["rank"], row["lead"]) == ("-0.375", "1", "0.25")
+
+
+def test_each_claim_is_a_line_of_claims_csv(tmp_path: Path) -> None:
+    record = whole(tmp_path)
+    claims = write_report(record).claims
+    assert claims is not None
+    (row,) = csv.DictReader(io.StringIO(claims.read_text("utf-8")))
+    (told,) = summary(record)["claims"]
+    assert {key: row[key] for key in ("verdict", "source", "claim", "reason", "needs")} == {
+        key: told[key] for key in ("verdict", "source", "claim", "reason", "needs")
+    }
+    assert (row["estimate"], row["low"], row["high"]) == ("", "", "")  # an order rests on several
+
+
+def test_a_study_without_claims_has_no_claims_csv(tmp_path: Path) -> None:
+    record = planted_record(tmp_path, planted_spec("relu"), {})
+    assert write_report(record).claims is None
+    assert not (record.folder / "claims.csv").exists()
 
 
 def test_what_there_is_no_number_for_is_an_empty_cell() -> None:

@@ -171,6 +171,21 @@ def ranking_csv(found: Ranking) -> str:
     return lines.getvalue()
 
 
+def claims_csv(claims: Sequence[ClaimVerdict]) -> str:
+    """What came of each claim, one line each; ``estimate`` with its 95 % interval where a claim rests on a
+    single number."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(("verdict", "source", "claim", "reason", "needs", "estimate", "low", "high"))
+    for each in claims:
+        told = each.to_json()
+        number = told["estimate"] or {}
+        cells = [told[key] for key in ("verdict", "source", "claim", "reason", "needs")]
+        cells += [number.get(key) for key in ("value", "low", "high")]
+        writer.writerow([csv_cell(cell) for cell in cells])
+    return lines.getvalue()
+
+
 def _row(arm: RankedArm, digits: int, lead_digits: int, footnotes: Sequence[str]) -> RankingRow:
     lost = sum(each.status in ("diverged", "stalled") for each in arm.replicates)
     penalised = any(each.penalised for each in arm.replicates)

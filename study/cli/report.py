@@ -19,8 +19,8 @@ def report(name: str, root: Path, uri: str | None, as_json: bool) -> None:
     """Make the report of a study anew and print its ranking.
 
     NAME means the newest record of that study, NAME@DIGEST another. Writes report.html (one file,
-    opens without a network), ranking.csv, figures/*.png and *.svg into the record's folder. An unfinished
-    study has a report too.
+    opens without a network), ranking.csv, claims.csv, figures/*.png and *.svg into the record's folder. An
+    unfinished study has a report too.
 
     \b
     Examples:

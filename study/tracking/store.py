@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -28,7 +28,7 @@ from study.tracking.addresses import artifact_location, redacted, sqlite_path
 from study.tracking.machine import PREFIX
 from study.tracking.outbox import identity
 from study.tracking.runs import STUDY, DataSet, Point, Run, arm_key, is_trial
-from study.tracking.views import experiment_tags, study_note
+from study.tracking.views import experiment_tags, judged_claims, study_note, verdict_counts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -75,7 +75,7 @@ class Store:
         self.runs: dict[str, Known] = {}
         self.steps = 0  # requests that went through
         self._described = False
-        self._noted = ""  # the run that has its description
+        self._noted = ("", "")  # the run that has its description, and which
         load_mlflow()
         with dressed(uri):
             self.client = connect(uri)
@@ -104,16 +104,14 @@ class Store:
             }
 
     def describe(self) -> None:
-        """Give the experiment its description and its views, and the study's run its own."""
+        """Give the experiment its description and its views, and the study's run its own, with the claims'
+        verdicts of the last report."""
+        there = self.experiment
+        if (known := self.runs.get(STUDY)) is not None:
+            self._note(known.run_id, judged_claims(self.record))
         if self._described:
             return
-        there = self.experiment
         with dressed(self.uri):
-            if (known := self.runs.get(STUDY)) is not None and self._noted != known.run_id:
-                note = study_note(self.record, there.experiment_id)
-                self.client.set_tag(known.run_id, "mlflow.note.content", note)
-                self._noted = known.run_id
-                self.steps += 1
             for key, value in experiment_tags(
                 self.record, there.experiment_id, there.creation_time or 0
             ).items():
@@ -122,6 +120,17 @@ class Store:
                     there.tags[key] = value
                     self.steps += 1
         self._described = True
+
+    def _note(self, run_id: str, claims: Sequence[Mapping[str, str]]) -> None:
+        note = study_note(self.record, self.experiment.experiment_id, claims)
+        if self._noted == (run_id, note):
+            return
+        tags = {"mlflow.note.content": note, **({"claims": verdict_counts(claims)} if claims else {})}
+        with dressed(self.uri):
+            for key, text in tags.items():
+                self.client.set_tag(run_id, key, text)
+        self._noted = (run_id, note)
+        self.steps += 1
 
     def push(self, key: str, run: Run) -> None:
         """Write what of a run was not handed over yet."""

@@ -5,7 +5,10 @@ A view is MLflow's own "saved view": an experiment tag that the UI lists, and th
 
 from __future__ import annotations
 
+import csv
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from study.claims import Claim
 from study.record import StudyRecord
@@ -84,20 +87,39 @@ def description(record: StudyRecord, experiment_id: str) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def study_note(record: StudyRecord, experiment_id: str) -> str:
-    """The description of the study's own run, with a link for each question."""
+def judged_claims(record: StudyRecord) -> list[dict[str, str]]:
+    """What the last report has of each claim, as its claims.csv has it; nothing before the first."""
+    path = record.folder / "claims.csv"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def verdict_counts(claims: Sequence[Mapping[str, str]]) -> str:
+    """``2 reproduced, 1 undecided``."""
+    counted = Counter(each["verdict"] for each in claims)
+    return ", ".join(f"{number} {verdict}" for verdict, number in sorted(counted.items()))
+
+
+def study_note(record: StudyRecord, experiment_id: str, claims: Sequence[Mapping[str, str]]) -> str:
+    """The description of the study's own run: the claims' verdicts, and a link for each question."""
     trials = f"`tags.digest = '{record.digest}' AND tags.phase = 'tune'` (or `'confirm'`)"
     lines = [
         f"**{record.spec.question}**",
+        "\n".join(f"- **{each['verdict']}** {each['claim']} ({each['source']})" for each in claims),
         "\n".join(f"- [{question}]({page})" for question, page in question_pages("", experiment_id).items()),
         (
             "The study's own run; its arms stand under it, and their trials under them. Its parameters are "
             "held, or compared (several values), or tuned (a range). To list the trials flat, filter by "
             f"{trials}."
         ),
-        "Under Artifacts: the report, and in `record/` the resolved study file and each start's environment.",
+        (
+            "Under Artifacts: the report, the ranking and the claims as tables, and in `record/` the "
+            "resolved study file and each start's environment."
+        ),
     ]
-    return cut("\n\n".join(lines), MAX_NOTE)
+    return cut("\n\n".join(filter(None, lines)), MAX_NOTE)
 
 
 HOW_TO_READ = """\
@@ -178,7 +200,8 @@ def diverged_view(record: StudyRecord) -> State:
 
 def records_view() -> State:
     """The studies' own runs: how far each is, and how its trials ended."""
-    columns = [column("tags", name) for name in ("digest", "progress", "objective", "environment.host")]
+    names = ("digest", "progress", "claims", "objective", "environment.host")
+    columns = [column("tags", name) for name in names]
     columns += [column("metrics", f"trials.{status}") for status in STATUSES]
     return view("tags.phase = 'study'", "attributes.start_time", False, columns, [])
 
@@ -233,7 +256,12 @@ def chart(kind: str, uuid: str, **settings: object) -> State:
 
 def width(name: str) -> int:
     """Of a column, in pixels."""
-    wide = {"tags.`verdict.reason`": 260, "tags.`objective`": 190, "tags.`progress`": 150}
+    wide = {
+        "tags.`verdict.reason`": 260,
+        "tags.`objective`": 190,
+        "tags.`progress`": 150,
+        "tags.`claims`": 190,
+    }
     return wide.get(name, 100 if "trials." in name else 120 if name.startswith("tags") else 150)
 
 
