@@ -100,6 +100,7 @@ class Conductor:
         self.spared: set[str] = set()
         self.faults: set[tuple[str, str]] = set()
         self.shares = Shares()
+        self._crowded: set[str] = set()  # trials that have run out of the machine's memory once
         self._saved: dict[str, int] = {}
         self._silence = Silence(self.spec.resources.silence_s, now)
         self._replay(record)
@@ -189,7 +190,7 @@ class Conductor:
         self._silence.ended(trial.id)
 
     def room(self, trials: int) -> None:
-        self.concurrent, self.ahead = trials, 0
+        self.concurrent, self.ahead = max(1, trials - len(self._crowded)), 0
 
     def overdue(self) -> list[tuple[TrialConfig, float]]:
         return [(self.running[trial].config, silent_s) for trial, silent_s in self._silence.overdue()]
@@ -200,7 +201,8 @@ class Conductor:
             return
         del self.running[result.config.id]
         self._silence.ended(result.config.id)
-        if result.verdict.kind == "oom" and self._given_more(result.config):
+        out_of_memory = result.verdict.kind == "oom"
+        if out_of_memory and (self._given_more(result.config) or self._given_room(result.config)):
             return
         result = result.with_curve(tuple(running.rows))
         self.journal.result(result.config.id, max(1, self.attempts.get(result.config.id, 0)), result)
@@ -220,6 +222,21 @@ class Conductor:
         what = f"{trial.id} ran out of memory on {had:g} of a GPU, and goes on with {gpus:g}"
         self.faults.add((trial.id, what))
         self.journal.append("fault", trial=trial.id, what=what, gpus=gpus)
+        self.interrupted.append(trial)
+        self.watch(self)
+        return True
+
+    def _given_room(self, trial: TrialConfig) -> bool:
+        """Whether a trial that ran out of the machine's memory is tried once more, beside fewer others: one
+        trial fewer runs at once from now on."""
+        if self.shares.of(trial) or trial.id in self._crowded or self.concurrent == 1:
+            return False
+        self._crowded.add(trial.id)
+        self.concurrent, self.ahead = self.concurrent - 1, 0
+        self.faulted(
+            trial,
+            f"{trial.id} ran out of memory, and is tried once more; {self.concurrent} at once from now on",
+        )
         self.interrupted.append(trial)
         self.watch(self)
         return True

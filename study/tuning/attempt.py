@@ -137,11 +137,8 @@ def attempt(
             shared=keeping.folder,
             keep=keep,
         )
-    except MemoryError as error:
-        result = failure(trial, "oom", error)
     except Exception as error:  # noqa: BLE001 -- whatever the trial raised is its result
-        kind = "oom" if type(error).__name__ == "OutOfMemoryError" else "crash"
-        result = failure(trial, kind, error)
+        result = failure(trial, "oom" if out_of_memory(error) else "crash", error)
     if keeping.weights and networks:
         kept.faults += keep_weights(keeping.weights, result, networks.pop())
     release_memory(device)
@@ -159,6 +156,12 @@ def keep_weights(best: BestWeights, result: TrialResult, network: nn.Module) -> 
     except (OSError, StudyError) as error:
         return [f"its weights were not kept: {one_line(str(error))}"]
     return []
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether it says so of the machine's memory or the GPU's. torch has a class for the latter alone."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 def failure(trial: TrialConfig, kind: str, error: Exception) -> TrialResult:
