@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import psutil
 
 
@@ -21,3 +23,9 @@ def trains(process: psutil.Process) -> bool:
 def workers_of(pid: int) -> list[psutil.Process]:
     """The workers that train among the descendants of a process."""
     return [each for each in psutil.Process(pid).children(recursive=True) if trains(each)]
+
+
+def in_namespace(name: str) -> list[psutil.Process]:
+    """The processes that live in a network namespace."""
+    done = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+    return [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]

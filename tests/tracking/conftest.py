@@ -40,9 +40,13 @@ def record(tmp_path: Path) -> StudyRecord:
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="package")
+def server(server_folder: Path, empty_database: Path) -> Iterator[Server]:
     """A real MLflow server on loopback."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_database, folder / "mlflow.db")
-    with mlflow_server(default_tracking_uri(folder), folder / "mlartifacts", 0) as running:
+    shutil.copy(empty_database, server_folder / "mlflow.db")
+    with mlflow_server(default_tracking_uri(server_folder), server_folder / "mlartifacts", 0) as running:
         yield running
