@@ -129,6 +129,13 @@ class Conductor:
         return self.shares.of(trial)
 
     @property
+    def under_way(self) -> bool:
+        """Whether trials run, and none of those that there is room for is still to start."""
+        started = sum(each.token is not None for each in self.running.values())
+        at_once = min(len(self.running), self.concurrent)
+        return 0 < at_once <= started or any(each.rows for each in self.running.values())
+
+    @property
     def broken(self) -> bool:
         """Whether so many trials failed in a row that going on makes no sense."""
         return len(self.failures) >= FAILURES_IN_A_ROW

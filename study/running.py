@@ -90,8 +90,14 @@ def run_study(
         if data.task == "regression":
             facts["worst_objective"] = worst_objective(spec, data)
         journal.session(facts, list(options.command))
-        with tracking.Feeder(record, uri) as feeder:
-            conductor = run_trials(record, journal, data, options, say=say, watch=watch)
+        with tracking.Feeder(record, uri, wait=True) as feeder:
+
+            def watching(conductor: Conductor) -> None:
+                if not feeder.begun and conductor.under_way:  # only now has the driver time
+                    feeder.begin()
+                watch(conductor)
+
+            conductor = run_trials(record, journal, data, options, say=say, watch=watching)
             if conductor.complete and not record.finished:
                 journal.finished()
             files = write_report(record)

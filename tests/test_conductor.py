@@ -441,3 +441,22 @@ def test_nodes_that_come_and_go_change_how_many_trials_run(tmp_path: Path) -> No
         conductor.room(1)
         carry_out(conductor, first)
         assert conductor.next_trial() is None, "the other one still runs"
+
+
+def test_it_is_under_way_once_all_that_have_room_have_started_or_one_has_got_on(tmp_path: Path) -> None:
+    with conducting(tmp_path, a_study(), concurrent=2) as conductor:
+        conductor.ahead = 1
+        seen = [conductor.under_way]
+        first, second, ahead = (conductor.next_trial() for _ in range(3))
+        assert first is not None
+        assert second is not None
+        assert ahead is not None
+        conductor.started(first, "a")
+        seen.append(conductor.under_way)
+        conductor.started(second, "b")
+        seen.append(conductor.under_way)
+        conductor.room(3)  # on a node that may never come
+        seen.append(conductor.under_way)
+        conductor.reported(first, "a", epoch_row(1))
+        seen.append(conductor.under_way)
+    assert seen == [False, False, True, False, True]

@@ -207,11 +207,18 @@ class Feeder:
         feeder.trouble                   # None, or why
 
     MLflow is imported before the thread starts: two threads that import at once can find each other's
-    libraries half-made.
+    libraries half-made. That takes seconds; one who has better to do first asks to ``wait``, and to ``begin``
+    when there is time. It begins at the end at the latest.
     """
 
     def __init__(
-        self, record: StudyRecord, uri: str, *, every_s: float = 2.0, patience_s: float = 60.0
+        self,
+        record: StudyRecord,
+        uri: str,
+        *,
+        every_s: float = 2.0,
+        patience_s: float = 60.0,
+        wait: bool = False,
     ) -> None:
         """``patience_s`` bounds how long ``close`` waits for the last events to arrive."""
         self.record, self.uri = record, uri
@@ -220,12 +227,11 @@ class Feeder:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow-feeder", daemon=True)
         self._measuring = not machine.wanted(record.spec)
+        self._wait, self.begun = wait, False
 
     def __enter__(self) -> Self:
-        load_mlflow()
-        if not self._measuring:
-            importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
-        self._thread.start()
+        if not self._wait:
+            self.begin()
         return self
 
     def __exit__(
@@ -238,8 +244,19 @@ class Feeder:
         """How many events and files are not in MLflow yet; the journal itself has time till the end."""
         return outbox.pending(self.record, self.uri, whole=self._closing.is_set())
 
+    def begin(self) -> None:
+        """Start, unless it has started."""
+        if self.begun:
+            return
+        self.begun = True
+        load_mlflow()
+        if not self._measuring:
+            importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
+        self._thread.start()
+
     def close(self) -> None:
         """One last try at handing over all there is; gives up when ``patience_s`` is over."""
+        self.begin()
         self._closing.set()
         self._thread.join(self.patience_s)
         if self._thread.is_alive():

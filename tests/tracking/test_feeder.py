@@ -37,6 +37,18 @@ def test_a_server_gets_the_same_as_a_database(record: StudyRecord, server: Serve
     assert tracking.differences(record, server.address) == []
 
 
+def test_one_that_waits_does_nothing_before_it_begins_and_all_at_the_end(tmp_path: Path, uri: str) -> None:
+    record = new_record(tmp_path)
+    with JournalWriter(record) as journal, tracking.Feeder(record, uri, every_s=0.01, wait=True) as feeder:
+        begin(journal)
+        time.sleep(0.1)
+        assert not feeder.begun
+        assert not (record.folder / "mlflow.json").exists()
+        run_trial(journal, config())
+    assert (feeder.pending, feeder.trouble) == (0, None)
+    assert tracking.differences(record, uri) == []
+
+
 def test_a_server_takes_no_point_twice(record: StudyRecord, server: Server) -> None:
     tracking.sync(record, server.address)
     (record.folder / "mlflow.json").unlink()
