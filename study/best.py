@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from study import tracking
+from study.assembly import network_of
 from study.batches import Examples, normalise, resident
 from study.choosing import restricted
 from study.components.datasets.info import LoadedData
 from study.errors import RecordError, one_line
 from study.record import StudyRecord
 from study.registry import nearest
-from study.training import network_of
 from study.trial import TrialResult
 from study.weights import BestWeights
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from study.assembly import by_component
 from study.batches import EVALUATION_BATCH, cuts
 from study.components.datasets import LoadedData
 from study.components.routine import Routine
@@ -24,7 +25,7 @@ from study.errors import StudyError, one_line
 from study.packing import Load, Meter, Packing, pack, read_packings
 from study.planning import STANDSTILL, WARM_UP_STEPS, on_few, training_size
 from study.record import StudyRecord
-from study.training import by_component, train
+from study.training import train
 from study.trial import Row, TrialConfig
 from study.typical import example
 

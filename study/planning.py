@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from study.assembly import by_component
 from study.choosing import restricted, selection_rank
 from study.components.datasets import LoadedData
 from study.components.datasets.splits import default_validation_size
@@ -16,7 +17,7 @@ from study.devices import pick_device, reproducible
 from study.errors import StudyError
 from study.space import Scalar
 from study.spec import Arm, StudySpec
-from study.training import by_component, train
+from study.training import train
 from study.trial import Row, TrialConfig
 
 # Enough steps to be past the first slow ones, few enough to take a second or two an arm.

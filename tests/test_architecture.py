@@ -44,7 +44,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger", "own"),
         ("steps", "probe", "needs", "complexity", "arguments", "claim_checks"),
         ("snapshot", "arm_checks", "layerwise"),
-        ("autopsy", "checkpoint", "check", "weights"),
+        ("autopsy", "checkpoint", "check", "weights", "assembly"),
         ("training",),
     ),
     (("tuning", "tracking", "analysis"), ("facts",)),

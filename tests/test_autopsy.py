@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from study.assembly import prepare
 from study.autopsy import EVERY, Autopsy, Recorder, examine
 from study.components.datasets import load_dataset
 from study.devices import reproducible
@@ -22,7 +23,7 @@ from study.seeding import derive_seed
 from study.snapshot import capture, restore
 from study.space import Scalar
 from study.steps import Trial, batches, differentiate, update
-from study.training import Diverged, prepare, run, train
+from study.training import Diverged, run, train
 from study.trial import TrialConfig, TrialResult, Verdict
 
 DIGITS = load_dataset("digits", None)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from study.assembly import prepare
 from study.autopsy import Recorder, examine
 from study.averaging import AVERAGES, Average
 from study.components.datasets import load_dataset
@@ -18,7 +19,7 @@ from study.devices import reproducible
 from study.planning import measure
 from study.space import Scalar
 from study.steps import Trial, as_judged, assign, evaluate
-from study.training import Diverged, prepare, run, train
+from study.training import Diverged, run, train
 from study.trial import Row, TrialConfig
 from tests.good_study import spec_of
 

@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from study.assembly import prepare
 from study.components.datasets import load_dataset
 from study.devices import reproducible
 from study.seeding import derive_seed
 from study.snapshot import Snapshot, capture, restore
 from study.space import Scalar
 from study.steps import Trial, batches, differentiate, update
-from study.training import prepare, run
+from study.training import run
 from study.trial import Row, TrialConfig
 
 DIGITS = load_dataset("digits", None)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from study.assembly import prepare
 from study.components.activations import ACTIVATIONS
 from study.components.datasets import LoadedData, load_dataset
 from study.components.losses import entropy
@@ -21,7 +22,7 @@ from study.components.optimizers import OPTIMIZERS
 from study.devices import reproducible
 from study.errors import StudyError
 from study.space import Scalar
-from study.training import answers_alike, evaluate_epoch, prepare, train, train_epoch
+from study.training import answers_alike, evaluate_epoch, train, train_epoch
 from study.trial import Row, TrialConfig, TrialResult
 
 DIGITS = load_dataset("digits", None)

@@ -31,13 +31,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from study.assembly import prepare
 from study.autopsy import EVERY, Recorder
 from study.batches import Batch
 from study.components.datasets import LoadedData
 from study.devices import environment, pick_device, reproducible
 from study.space import Scalar
 from study.steps import Gradient, Halfway, Trial, backward, batches, gradient_norm, right_answers, update
-from study.training import prepare, rate
+from study.training import rate
 from study.trial import TrialConfig
 
 BOUND = 0.02

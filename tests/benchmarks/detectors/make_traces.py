@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from study.assembly import prepare
 from study.components.datasets import LoadedData, load_dataset
 from study.components.losses import entropy
 from study.components.metrics import chance
@@ -36,7 +37,7 @@ from study.devices import reproducible
 from study.divergence import Monitor
 from study.space import Scalar
 from study.symptoms import WINDOW
-from study.training import Diverged, prepare, run
+from study.training import Diverged, run
 from study.trial import TrialConfig, Verdict
 from tests.benchmarks.detectors.traces import PATH, Trace, save
 
