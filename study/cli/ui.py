@@ -57,7 +57,8 @@ def ui(
       study ui cifar10-acts --optuna          Optuna's dashboard on its newest record
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish
+            signal.signal(number, stop)
     try:
         if optuna:
             show_searches(name, root, port, open_browser)
