@@ -77,8 +77,9 @@ def log_networks(record: StudyRecord, uri: str, data: LoadedData) -> Iterator[Lo
             yield Logged(arm.name, trouble=one_line(str(error))[:300])
 
 
-def logged(uri: str, run_id: str) -> str | None:
-    """The id of the model that is logged with a replicate's run and has its numbers; None without."""
+def logged(uri: str, run_id: str) -> tuple[str, str] | None:
+    """The model that is logged with a replicate's run and has its numbers: its id, and whose weights it has.
+    None without."""
     return tracking.logged(uri, run_id, WEIGHTS, (KEPT, AGAIN))
 
 
@@ -126,17 +127,17 @@ def best_replicate(record: StudyRecord, arm: str | None) -> TrialResult:
     if arm is not None and arm not in names:
         raise RecordError(f"{record.name} has no arm {arm!r}; {nearest(arm, names)}")
     chosen = arm or ranking(record.spec, results).arms[0].arm
-    metric, sign = record.spec.objective.metric, 1 if record.spec.objective.direction == "maximize" else -1
+    best = best_weights(record)
     ended = [
         each
         for each in results.values()
-        if (each.config.arm, each.config.phase) == (chosen, "confirm") and metric in each.metrics
+        if (each.config.arm, each.config.phase) == (chosen, "confirm") and best.metric in each.metrics
     ]
     if not ended:
         raise RecordError(
             f"{record.name}: {chosen} has no replicate that trained to its end; run the study on"
         )
-    return max(ended, key=lambda each: (sign * each.metrics[metric], -each.config.index))
+    return max(ended, key=lambda each: (best.sign * each.metrics[best.metric], -each.config.index))
 
 
 def whole(network: nn.Module, data: LoadedData) -> Whole:

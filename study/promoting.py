@@ -63,8 +63,8 @@ def promote(
     """
     chosen = best_replicate(record, arm)
     run_id = tracking.run_of(record, uri, chosen.config.id)
-    model_id, weights, now = logged(uri, run_id), KEPT, chosen
-    if model_id is None:
+    model_id, weights, now = *(logged(uri, run_id) or ("", KEPT)), chosen
+    if not model_id:
         data = load_data(record.spec, data_dir)
         network = kept_network(record, chosen, data)
         if network is None:

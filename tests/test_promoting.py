@@ -102,6 +102,19 @@ def test_the_version_says_what_it_is(root: Path, promoted: dict[str, Any]) -> No
     assert version.tags["test_accuracy"] == f"{promoted['metrics']['test_accuracy']:.6g}"
 
 
+def test_a_second_version_is_of_the_same_network_and_says_the_same(
+    root: Path, promoted: dict[str, Any]
+) -> None:
+    record = study.latest("mine", out=root).stored
+    again = promoting.promote(record, promoted["arm"], default_tracking_uri(root), None, alias="again")
+    assert again.weights == promoted["weights"]
+    client = MlflowClient(default_tracking_uri(root))
+    versions = [
+        client.get_model_version_by_alias(f"mine.{promoted['arm']}", name) for name in ("best", "again")
+    ]
+    assert len({each.model_id for each in versions}) == 1
+
+
 def test_the_runs_stay_what_the_record_says(root: Path, promoted: dict[str, Any]) -> None:
     record = study.latest("mine", out=root).stored
     assert promoted["registered"]["version"] == "1"

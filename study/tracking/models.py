@@ -49,9 +49,9 @@ def run_of(record: StudyRecord, uri: str, trial: str) -> str:
     return str(runs[0].info.run_id)
 
 
-def logged(uri: str, run_id: str, tag: str, values: Collection[str]) -> str | None:
-    """The id of a model that is logged with a trial's run, and whose ``tag`` has one of ``values``; None
-    without."""
+def logged(uri: str, run_id: str, tag: str, values: Collection[str]) -> tuple[str, str] | None:
+    """A model that is logged with a trial's run, and whose ``tag`` has one of ``values``: its id and that
+    value. None without."""
     with dressed(uri):
         from mlflow import MlflowClient
 
@@ -60,7 +60,7 @@ def logged(uri: str, run_id: str, tag: str, values: Collection[str]) -> str | No
         ids = [each.model_id for each in outputs.model_outputs] if outputs else []
         found = [client.get_logged_model(each) for each in ids]
     ready = [each for each in found if each.status == "READY" and each.tags.get(tag) in values]
-    return str(ready[0].model_id) if ready else None
+    return (str(ready[0].model_id), str(ready[0].tags[tag])) if ready else None
 
 
 def log(
