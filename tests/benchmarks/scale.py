@@ -1,4 +1,4 @@
-"""How large a study may grow: trials, arms, slots, workers at once, runs in MLflow.
+"""How large a study may grow: trials, arms, slots, workers at once, runs in MLflow, an arm's proposals.
 
     python -m tests.benchmarks.scale --small     (does it run?)
     python -m tests.benchmarks.scale             (make bench-scale: half an hour)
@@ -25,6 +25,8 @@ import requests
 from study import tracking
 from study.conductor import Conductor
 from study.record import JournalWriter, StudyRecord, write_whole
+from study.samplers import search_inside
+from study.space import Scalar
 from study.spec import StudySpec
 from study.studyfile import validate
 from study.tracking.server import mlflow_server
@@ -45,7 +47,8 @@ from tests.benchmarks.speed.table import Row, document, rendered
 
 @dataclass(frozen=True)
 class Size:
-    """Trials over Ray; trials, arms and slots of a conductor alone; workers at once; runs in MLflow."""
+    """Trials over Ray; trials, arms and slots of a conductor alone; workers at once; runs in MLflow; trials
+    that an arm's TPE knows."""
 
     trials: tuple[int, ...]
     conducted: tuple[int, ...]
@@ -53,6 +56,7 @@ class Size:
     slots: tuple[int, ...]
     workers: int
     runs: int
+    known: tuple[int, ...]
 
 
 FULL = Size(
@@ -62,8 +66,11 @@ FULL = Size(
     slots=(2, 1000),
     workers=64,
     runs=10_000,
+    known=(1000, 5000),
 )
-SMALL = Size(trials=(4, 8), conducted=(20, 40), arms=(1, 4), slots=(2, 10), workers=3, runs=20)
+SMALL = Size(
+    trials=(4, 8), conducted=(20, 40), arms=(1, 4), slots=(2, 10), workers=3, runs=20, known=(20, 40)
+)
 
 
 def over_ray(size: Size, folder: Path) -> Iterator[Line]:
@@ -117,6 +124,13 @@ def in_mlflow(size: Size, folder: Path) -> Iterator[Line]:
             yield Line(f"{what}, of {size.runs:,} runs", Spread.of(times), " s")
 
 
+def proposed(size: Size, folder: Path) -> Iterator[Line]:
+    """What one proposal takes, after so many trials of the arm."""
+    for known in size.known:
+        times = in_its_own_process(propose, known)
+        yield Line(f"TPE's proposal after {known:,} trials, CPU", Spread.of(times), " ms")
+
+
 def one(value: float) -> Spread:
     return Spread.of([value])
 
@@ -124,7 +138,7 @@ def one(value: float) -> Spread:
 # -- what is measured --------------------------------------------------------------------------------
 
 
-def a_study(trials: int, arms: int) -> StudySpec:
+def a_study(trials: int, arms: int, sampler: str = "random") -> StudySpec:
     """As many arms as are wanted, by widths that nobody trains."""
     table = {
         "question": "What does it take to do nothing?",
@@ -132,7 +146,7 @@ def a_study(trials: int, arms: int) -> StudySpec:
         "scientific": {"model": {"width": [round(0.01 * number, 2) for number in range(1, arms + 1)]}},
         "nuisance": {"optimizer": {"lr": {"low": 1e-4, "high": 1.0, "log": True}}},
         "fixed": {"dataset": {"name": "digits"}, "training": {"epochs": 1}},
-        "search": {"sampler": "random", "trials_per_arm": max(1, trials // arms), "replicates": 0},
+        "search": {"sampler": sampler, "trials_per_arm": max(1, trials // arms), "replicates": 0},
     }
     return validate(table, "scale", "scale.toml")
 
@@ -151,6 +165,24 @@ def conduct(folder: Path, trials: int, arms: int, slots: int) -> tuple[float, fl
         again = Conductor(record, journal, worst=0.1)
     assert not again.missing()
     return cpu_ms, peak_memory_mb(), time.monotonic() - began
+
+
+def propose(known: int) -> list[float]:
+    """CPU milliseconds of some proposals, one after the other."""
+    spec, draw, times = a_study(known, 1, "tpe"), random.Random(0), list[float]()
+    (arm,) = spec.arms()
+    search = search_inside(spec, arm)
+    for index in range(known + PROPOSALS):
+        if index < known:
+            tuned: dict[str, Scalar] = {"optimizer.lr": 10 ** draw.uniform(-4, 0)}
+            search.repeat(index, tuned)
+        else:
+            began = time.process_time()
+            tuned = search.ask(index)
+            times.append(1e3 * (time.process_time() - began))
+        config = TrialConfig("scale", arm.name, "tune", index, arm.complete(tuned), index, 0)
+        search.tell(TrialResult(config, Verdict("ok"), metrics={"val_accuracy": draw.random()}), 0.1)
+    return times
 
 
 def run_all(conductor: Conductor) -> None:
@@ -254,6 +286,9 @@ def main() -> None:
     sys.stdout.write(f"{machine['cpu']}, {machine['cores']} cores, {kept['date']}\nkept in {path}\n")
 
 
+# How many proposals are timed.
+PROPOSALS = 11
+
 # What MLflow's pages ask for: the list as it opens, a view of the study, a search by tags.
 QUESTIONS: dict[str, dict[str, object]] = {
     "the newest 100": {"order_by": ["attributes.start_time DESC"]},
@@ -270,6 +305,7 @@ PARTS: dict[str, tuple[str, Part]] = {
     "S2": ("what decides and records, without Ray", conducted),
     "S3": ("workers at once", at_once),
     "S4": ("runs in MLflow", in_mlflow),
+    "S5": ("proposals inside one arm", proposed),
 }
 
 if __name__ == "__main__":
