@@ -103,7 +103,7 @@ class Int:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of a few values, without an order."""
+    """One of a few values; only numbers have an order."""
 
     choices: tuple[Scalar, ...]
 
@@ -125,7 +125,10 @@ class Categorical:
         return len(self.choices)
 
     def on_edge(self, value: Scalar) -> bool:
-        return False
+        """Whether it is the smallest or the largest of three numbers or more: of two, each is."""
+        numbers = [each for each in self.choices if not isinstance(each, str | bool)]
+        ordered = len(numbers) == len(self.choices) >= 3
+        return ordered and value in (min(numbers), max(numbers))
 
 
 Distribution = Float | Int | Categorical

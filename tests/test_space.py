@@ -119,7 +119,10 @@ def test_the_edge_of_a_range_is_a_share_of_its_width(value: float, on_edge: bool
 
 def test_whole_numbers_have_two_edges_and_choices_none() -> None:
     assert [value for value in range(5) if Int(0, 4).on_edge(value)] == [0, 4]
-    assert not Categorical(("a", "b")).on_edge("a")
+    assert not Categorical(("a", "b", "c")).on_edge("a")
+    assert not Categorical((False, True, 3)).on_edge(True)
+    assert [value for value in (0.1, 0.3, 1.0) if Categorical((0.3, 0.1, 1.0)).on_edge(value)] == [0.1, 1.0]
+    assert not Categorical((0.01, 0.1)).on_edge(0.1), "of two each would be on the edge"
 
 
 def test_a_range_of_one_value_has_no_edge() -> None:

@@ -98,5 +98,6 @@ def _failed(results: Results, arm: Arm, phase: Phase, noun: str) -> Iterator[Fla
 
 
 def _range(distribution: Distribution) -> str:
-    assert isinstance(distribution, Float | Int)  # choices have no order, so no edge
-    return f"[{setting(distribution.low)}, {setting(distribution.high)}]"
+    if isinstance(distribution, Float | Int):
+        return f"[{setting(distribution.low)}, {setting(distribution.high)}]"
+    return f"{{{', '.join(map(setting, distribution.choices))}}}"
