@@ -16,7 +16,7 @@ help:  ## show this list
 
 install: $(VENV)/.installed  ## make .venv with the locked versions
 
-demo: install  ## a small study from start to end on an embedded data set (minutes, no download)
+demo: $(VENV)/.ready  ## a small study from start to end on an embedded data set (minutes, no download)
 	$(BIN)/study run cifar10-acts --profile demo --out $(OUT)
 
 test: lint  ## lint, types and the test suite
@@ -78,9 +78,16 @@ $(VENV)/.created:
 # PyTorch comes first and alone: it is by far the largest part, and its build (CPU or CUDA) is the
 # one that pip is configured for.
 $(VENV)/.torch: constraints.txt | $(VENV)/.created
-	$(BIN)/python -m pip install -c constraints.txt torch
+	@echo "installing into $(VENV), in some two minutes"
+	$(BIN)/python -m pip install -q -c constraints.txt torch
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,docs,service]'
+# What runs studies.
+$(VENV)/.ready: pyproject.toml constraints.txt $(VENV)/.torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+# And what tests them, writes the pages and serves several people.
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.ready
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,docs,service]'
 	@touch $@

@@ -139,6 +139,7 @@ def run_trials(
         return conductor
     from study.tuning.session import ray_session
 
+    say(f"Ray      {'starts' if options.address is None else f'is joined at {options.address}'}")
     resources = spec.resources
     if options.max_concurrent is not None:
         resources = resources.model_copy(update={"max_concurrent": options.max_concurrent})

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from study.cli.remaining import remaining, spent, told
 from study.conductor import ArmProgress, Conductor, Running
@@ -88,7 +89,7 @@ class LiveView:
 
     def render(self) -> RenderableType:
         if self.conductor is None:
-            return f"[bold]{escape(self.spec.name)}[/bold]  starting"
+            return Text.from_markup(f"[bold]{escape(self.spec.name)}[/bold]  starting")
         return Group(self._heading(self.conductor), self._arms(self.conductor), self._running(self.conductor))
 
     def _heading(self, conductor: Conductor) -> RenderableType:
@@ -98,7 +99,7 @@ class LiveView:
         ]
         if conductor.done:
             lines.insert(1, verdicts(conductor))
-        return "\n".join(lines)
+        return Text.from_markup("\n".join(lines))
 
     def _arms(self, conductor: Conductor) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="dim")
