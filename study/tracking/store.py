@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -28,7 +28,7 @@ from study.tracking.addresses import artifact_location, redacted, sqlite_path
 from study.tracking.machine import PREFIX
 from study.tracking.outbox import identity
 from study.tracking.runs import STUDY, DataSet, Point, Run, arm_key, is_trial
-from study.tracking.views import experiment_tags, judged_claims, study_note, verdict_counts
+from study.tracking.views import Reported, experiment_tags, reported, study_note, verdict_counts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -104,11 +104,11 @@ class Store:
             }
 
     def describe(self) -> None:
-        """Give the experiment its description and its views, and the study's run its own, with the claims'
-        verdicts of the last report."""
+        """Give the experiment its description and its views, and the study's run its own, with what the last
+        report says."""
         there = self.experiment
         if (known := self.runs.get(STUDY)) is not None:
-            self._note(known.run_id, judged_claims(self.record))
+            self._note(known.run_id, reported(self.record))
         if self._described:
             return
         with dressed(self.uri):
@@ -121,11 +121,14 @@ class Store:
                     self.steps += 1
         self._described = True
 
-    def _note(self, run_id: str, claims: Sequence[Mapping[str, str]]) -> None:
-        note = study_note(self.record, self.experiment.experiment_id, claims)
+    def _note(self, run_id: str, told: Reported) -> None:
+        note = study_note(self.record, self.experiment.experiment_id, told)
         if self._noted == (run_id, note):
             return
-        tags = {"mlflow.note.content": note, **({"claims": verdict_counts(claims)} if claims else {})}
+        tags = {
+            "mlflow.note.content": note,
+            **({"claims": verdict_counts(told.claims)} if told.claims else {}),
+        }
         with dressed(self.uri):
             for key, text in tags.items():
                 self.client.set_tag(run_id, key, text)

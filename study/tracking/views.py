@@ -9,6 +9,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from study.claims import Claim
 from study.record import StudyRecord
@@ -87,9 +88,21 @@ def description(record: StudyRecord, experiment_id: str) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def judged_claims(record: StudyRecord) -> list[dict[str, str]]:
-    """What the last report has of each claim, as its claims.csv has it; nothing before the first."""
-    path = record.folder / "claims.csv"
+@dataclass(frozen=True)
+class Reported:
+    """The ranking's lines and the claims' of a record's last report, by their files' columns; none before the
+    first."""
+
+    ranking: tuple[dict[str, str], ...]
+    claims: tuple[dict[str, str], ...]
+
+
+def reported(record: StudyRecord) -> Reported:
+    return Reported(*(tuple(table(record, name)) for name in ("ranking.csv", "claims.csv")))
+
+
+def table(record: StudyRecord, name: str) -> list[dict[str, str]]:
+    path = record.folder / name
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as lines:
@@ -102,12 +115,33 @@ def verdict_counts(claims: Sequence[Mapping[str, str]]) -> str:
     return ", ".join(f"{number} {verdict}" for verdict, number in sorted(counted.items()))
 
 
-def study_note(record: StudyRecord, experiment_id: str, claims: Sequence[Mapping[str, str]]) -> str:
-    """The description of the study's own run: the claims' verdicts, and a link for each question."""
+def ranking_text(lines: Sequence[Mapping[str, str]]) -> str:
+    """The ranking as a table in Markdown; nothing without replicates."""
+    ranked = [line for line in lines if line["mean"]]
+    if not ranked:
+        return ""
+    rows = [
+        f"| # | arm | {ranked[0]['metric']}, mean [95 %] | n | diverged |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for line in ranked:
+        mean, low, high = (short(line[key]) for key in ("mean", "low", "high"))
+        within = f" [{low}, {high}]" if low else ""
+        rows.append(f"| {line['rank']} | {line['arm']} | {mean}{within} | {line['n']} | {line['diverged']} |")
+    return "\n".join(rows)
+
+
+def short(number: str) -> str:
+    return f"{float(number):.4g}" if number else ""
+
+
+def study_note(record: StudyRecord, experiment_id: str, told: Reported) -> str:
+    """The description of the study's own run: ranking, claims' verdicts, and a link for each question."""
     trials = f"`tags.digest = '{record.digest}' AND tags.phase = 'tune'` (or `'confirm'`)"
     lines = [
         f"**{record.spec.question}**",
-        "\n".join(f"- **{each['verdict']}** {each['claim']} ({each['source']})" for each in claims),
+        ranking_text(told.ranking),
+        "\n".join(f"- **{each['verdict']}** {each['claim']} ({each['source']})" for each in told.claims),
         "\n".join(f"- [{question}]({page})" for question, page in question_pages("", experiment_id).items()),
         (
             "The study's own run; its arms stand under it, and their trials under them. Its parameters are "

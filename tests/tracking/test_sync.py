@@ -370,15 +370,20 @@ def test_the_studys_run_has_a_link_for_each_question(record: StudyRecord, uri: s
         assert f"mlflow.sharedViewState.{view}" in experiment.tags
 
 
-def test_the_studys_run_says_what_came_of_the_claims(record: StudyRecord, uri: str) -> None:
+def test_the_studys_run_says_what_came_of_the_study_and_of_the_claims(record: StudyRecord, uri: str) -> None:
     tracking.sync(record, uri)
     assert "claims" not in stored(record, uri)[f"acts@{record.digest}"].data.tags
     text = "verdict,source,claim\nundecided,L1,relu is best\nreproduced,L2,elu is good\nundecided,L3,both\n"
     (record.folder / "claims.csv").write_text(text)
+    ranked = (
+        "rank,arm,metric,n,mean,low,high,diverged\n1,elu,test_accuracy,2,0.51234,0.4,0.6,1\n,relu,,0,,,,0\n"
+    )
+    (record.folder / "ranking.csv").write_text(ranked)
     tracking.sync(record, uri)
     run = stored(record, uri)[f"acts@{record.digest}"]
     assert run.data.tags["claims"] == "1 reproduced, 2 undecided"
     assert "- **reproduced** elu is good (L2)\n" in run.data.tags["mlflow.note.content"]
+    assert "| 1 | elu | 0.5123 [0.4, 0.6] | 2 | 1 |\n\n" in run.data.tags["mlflow.note.content"]
     assert "claims.csv" in [each.path for each in connect(uri).list_artifacts(run.info.run_id)]
     assert tracking.differences(record, uri) == []
 
