@@ -81,9 +81,10 @@ class StudyRecord:
         found = [folder for folder in folders(root, study) if folder.name.startswith(digest)]
         if not found:
             known = sorted({folder.parent.name for folder in folders(root, "*")})
-            hint = nearest(study, known) if known else "run it first: study run NAME"
+            elsewhere = "run it first (study run NAME), or say in which folder the records are (--out)"
+            hint = nearest(study, known) if known else elsewhere
             what = f"{study!r}" if not at else f"{shorten(study)} with digest {digest!r}"
-            raise RecordError(f"{root}: holds no record of {what}; {hint}")
+            raise RecordError(f"{root.resolve()}: holds no record of {what}; {hint}")
         return cls(max(found, key=last_written))
 
     @classmethod
