@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,16 @@ def _print(records: list[StudyRecord], found: Comparison) -> None:
 
 def _settings(found: Comparison) -> Iterable[tuple[str, ...]]:
     for key, both in found.settings.items():
-        yield key, *(DASH if value is None else shorten(value) for value in both)
+        yield key, *map(_plainly, both)
+
+
+def _plainly(value: Any) -> str:
+    """A setting as a study file has it, without what is not set, and shortened."""
+    if value is None:
+        return DASH
+    if isinstance(value, Mapping):
+        value = {key: each for key, each in value.items() if each is not None}
+    return shorten(value)
 
 
 def _arms(found: Comparison) -> Iterable[tuple[str, ...]]:
@@ -104,8 +113,9 @@ def _table(console: Any, headings: tuple[str, ...], rows: Iterable[tuple[str, ..
     from study.analysis.terminal import VERDICT_STYLES, new_table, words
 
     table = new_table()
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for number, heading in enumerate(headings):
+        # Names stay whole; a claim is a sentence.
+        table.add_column(heading, overflow="fold", no_wrap=number == 0 and heading != "claim")
     for row in rows:
         table.add_row(*(words(cell, VERDICT_STYLES.get(cell, "")) for cell in row))
     click.echo()
