@@ -196,6 +196,10 @@ class Conductor:
         """Until it has begun again it cannot speak, and is not blamed for that."""
         self._silence.ended(trial.id)
 
+    def cut_off(self, trial: TrialConfig) -> None:
+        self._silence.excuse(trial.id)
+        self.faulted(trial, "its node did not answer, or it waited to be heard: it was cut off for a while")
+
     def room(self, trials: int) -> None:
         self.concurrent, self.ahead = max(1, trials - len(self._crowded)), 0
 

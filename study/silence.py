@@ -51,6 +51,11 @@ class Silence:
         self._longest[trial] = max(self._longest.get(trial, 0.0), epoch_s)
         self._longest_of_all = max(self._longest_of_all, epoch_s)
 
+    def excuse(self, trial: str) -> None:
+        """Its silence till now was another's fault."""
+        if trial in self._heard:
+            self._heard[trial] = self._now()
+
     def ended(self, trial: str) -> None:
         self._heard.pop(trial, None)
 

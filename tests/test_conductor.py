@@ -460,3 +460,17 @@ def test_it_is_under_way_once_all_that_have_room_have_started_or_one_has_got_on(
         conductor.reported(first, "a", epoch_row(1))
         seen.append(conductor.under_way)
     assert seen == [False, False, True, False, True]
+
+
+def test_a_trial_that_was_cut_off_goes_on_and_the_record_says_so_once(tmp_path: Path) -> None:
+    with conducting(tmp_path, a_study()) as conductor:
+        first = conductor.next_trial()
+        assert first is not None
+        conductor.started(first, "a")
+        conductor.cut_off(first)
+        conductor.cut_off(first)
+        conductor.reported(first, "a", epoch_row(1))
+        conductor.ended(outcome(first), "a")
+        assert conductor.done[first.id].verdict == outcome(first).verdict
+    told = [event for event in StudyRecord.latest(tmp_path, "toy").events() if event["event"] == "fault"]
+    assert [(each["trial"], "cut off" in each["what"]) for each in told] == [(first.id, True)]

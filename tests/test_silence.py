@@ -111,3 +111,15 @@ def test_a_slow_look_is_no_absence() -> None:
         there.clock.now += ABSENCE_S - 1
         there.silence.overdue()
     assert there.wait(1) == ["a"]
+
+
+def test_a_silence_that_was_anothers_fault_counts_anew() -> None:
+    listening = Listening()
+    listening.silence.began("a")
+    listening.silence.spoke("a", {"epoch": 1, "seconds": 1.0})
+    assert "a" in listening.wait(LEAST_S + 1)
+    listening.silence.excuse("a")
+    assert listening.wait(LEAST_S - 1) == []
+    assert "a" in listening.wait(2)
+    listening.silence.excuse("b")  # nobody listens to it
+    assert "b" not in listening.wait(LEAST_S + 1)

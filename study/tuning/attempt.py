@@ -59,6 +59,9 @@ class TrialSource(Protocol):
     def lost(self, trial: TrialConfig) -> None:
         """A trial's process or node has died; it is tried again, once there is room."""
 
+    def cut_off(self, trial: TrialConfig) -> None:
+        """A trial is silent and may be so by the network's fault: its silence counts anew from now on."""
+
     def room(self, trials: int) -> None:
         """So many trials may be asked for at once now: nodes have come or gone."""
 

@@ -30,28 +30,43 @@ class End:
     stack: str = ""
 
 
-def put_down(place: Mapping[str, Any]) -> End:
-    """Kill the process at ``place`` (study.tuning.trainable.place), which may be stopped or stuck in C."""
+def put_down(place: Mapping[str, Any], spare: bool) -> End | None:
+    """Kill the process at ``place`` (study.tuning.trainable.place), which may be stopped or stuck in C.
+
+    To ``spare`` is one that may merely be cut off, for its node does not answer or it waits to be heard:
+    then None, and nothing is done.
+    """
     on_its_node = NodeAffinitySchedulingStrategy(place["node"], soft=False)
     task = ray.remote(end_process).options(num_cpus=0, max_retries=0, scheduling_strategy=on_its_node)
     try:
-        end: End = ray.get(task.remote(place["pid"], place["stack"]), timeout=PATIENCE_S)
+        end: End | None = ray.get(task.remote(place["pid"], place["stack"], spare), timeout=PATIENCE_S)
     except RayError as error:
-        return End(f"its node does not answer ({type(error).__name__})")
+        return None if spare else End(f"its node does not answer ({type(error).__name__})")
     return end
 
 
-def end_process(pid: int, stack: int) -> End:
-    """Kill the process ``pid`` of this machine; its open file number ``stack`` takes its stack on SIGUSR1."""
+def end_process(pid: int, stack: int, spare: bool) -> End | None:
+    """Kill the process ``pid`` of this machine; its open file number ``stack`` takes its stack on SIGUSR1.
+    None where it waits to be heard and is to ``spare``."""
     try:
         process = psutil.Process(pid)
         status = process.status()
+        if spare and status != psutil.STATUS_STOPPED and _waits(pid, stack):
+            return None
         os.kill(pid, signal.SIGUSR1)
         text = _stack(Path(f"/proc/{pid}/fd/{stack}"))
         process.kill()
     except psutil.NoSuchProcess:
         return End("its process is gone")
     return End(f"its process ({status}) was killed", text)
+
+
+def _waits(pid: int, stack: int) -> bool:
+    """See study.tuning.trainable.waiting_to_be_heard."""
+    try:
+        return Path(f"/proc/{pid}/fd/{stack}").stat().st_mtime == 0
+    except OSError:
+        return False  # not Linux, or gone
 
 
 def _stack(file: Path) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import tempfile
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 # How often a trial is tried again after its worker or node died before it got any further than it had been;
 # its own exceptions are not retried.
 WORKER_DEATHS = 2
+
+# How many silences in a row are laid to the network, where they may be its doing.
+SPARED = 3
 
 # How often a cluster is asked whether nodes have come or gone.
 LOOK_EVERY_S = 5.0
@@ -143,6 +147,7 @@ class _Listener(_OfSource, Callback):
         self._source, self._slots = source, slots
         self._places: dict[str, dict[str, Any]] = {}
         self._furthest: dict[str, int] = {}
+        self._spared: Counter[str] = Counter()  # silences in a row that were no hang for sure
         self._looked = 0.0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -159,6 +164,7 @@ class _Listener(_OfSource, Callback):
             self._places[_config(trial).id] = result["started"]
         if "row" in result:
             self._renew(trial, int(result["row"]["epoch"]))
+            self._spared.pop(_config(trial).id, None)
         else:
             deliver(self._source, _config(trial), result)
 
@@ -185,7 +191,11 @@ class _Listener(_OfSource, Callback):
     def _end_hanging(self, config: TrialConfig, silent_s: float, trials: list[Trial]) -> None:
         """Kill the process of a trial that hangs; the result says where it stood. Ray need not try again:
         the next run of the study does."""
-        end = put_down(self._places[config.id])
+        end = put_down(self._places[config.id], spare=self._spared[config.id] < SPARED)
+        if end is None:
+            self._spared[config.id] += 1
+            self._source.cut_off(config)
+            return
         for trial in trials:
             if not trial.is_finished() and _config(trial).id == config.id:
                 trial.max_failures = 0

@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ def run_trial(
     trial = TrialConfig.from_json(json.loads(config["trial"]))
 
     def send(message: Mapping[str, Any]) -> None:
-        tune.report(dict(message))
+        with waiting_to_be_heard():
+            tune.report(dict(message))  # returns once the driver has it
 
     attempt(trial, data, threads, keeping, send=send, gpus=config["gpus"], place=place(), train=train)
 
@@ -38,6 +40,18 @@ def place() -> dict[str, Any]:
     it is sent SIGUSR1."""
     node = ray.get_runtime_context().get_node_id()
     return {"node": node, "pid": os.getpid(), "stack": stack_file().fileno()}
+
+
+@contextmanager
+def waiting_to_be_heard() -> Iterator[None]:
+    """While it lasts, whoever asks on this machine sees that the process waits for the driver: the file of
+    its stack is dated 1970."""
+    file = stack_file().fileno()
+    os.utime(file, (0, 0))
+    try:
+        yield
+    finally:
+        os.utime(file)
 
 
 @cache

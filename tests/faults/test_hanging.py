@@ -15,8 +15,8 @@ from multiprocessing.context import ForkServerContext
 import psutil
 import pytest
 
-from study.tuning.hanging import end_process
-from study.tuning.trainable import stack_file
+from study.tuning.hanging import End, end_process
+from study.tuning.trainable import stack_file, waiting_to_be_heard
 
 pytestmark = pytest.mark.faults
 
@@ -59,7 +59,8 @@ def test_a_process_that_hangs_says_where_and_is_gone(
     processes: ForkServerContext, how: Callable[[], None]
 ) -> None:
     pid, stack = hanging(processes, how)
-    end = end_process(pid, stack)
+    end = end_process(pid, stack, spare=True)
+    assert end is not None
     assert "was killed" in end.how
     assert f" in {how.__name__}" in end.stack
     assert gone(pid)
@@ -70,7 +71,8 @@ def test_a_process_that_was_stopped_is_gone_too_and_told_as_such(processes: Fork
     os.kill(pid, signal.SIGSTOP)
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         time.sleep(0.01)
-    end = end_process(pid, stack)
+    end = end_process(pid, stack, spare=True)
+    assert end is not None
     assert end.how == "its process (stopped) was killed"
     assert gone(pid)
 
@@ -79,7 +81,44 @@ def test_a_process_that_is_gone_already_is_no_error(processes: ForkServerContext
     pid, stack = hanging(processes, doze)
     os.kill(pid, signal.SIGKILL)
     assert gone(pid)
-    assert end_process(pid, stack).how == "its process is gone"
+    assert end_process(pid, stack, spare=True) == End("its process is gone")
+
+
+def wait_to_be_heard() -> None:
+    with waiting_to_be_heard():
+        time.sleep(3600)
+
+
+def spin_once_heard() -> None:
+    with waiting_to_be_heard():
+        pass
+    spin()
+
+
+def test_a_process_that_waits_to_be_heard_is_spared(processes: ForkServerContext) -> None:
+    """The driver does not fetch what it says: the network may be at fault, or the driver."""
+    pid, stack = hanging(processes, wait_to_be_heard)
+    assert end_process(pid, stack, spare=True) is None
+    assert psutil.pid_exists(pid)
+    end = end_process(pid, stack, spare=False)
+    assert end is not None
+    assert "was killed" in end.how
+    assert gone(pid)
+
+
+def test_one_that_was_heard_and_hangs_since_is_not(processes: ForkServerContext) -> None:
+    pid, stack = hanging(processes, spin_once_heard)
+    assert end_process(pid, stack, spare=True) is not None
+    assert gone(pid)
+
+
+def test_nor_is_one_that_was_stopped_while_it_waited(processes: ForkServerContext) -> None:
+    pid, stack = hanging(processes, wait_to_be_heard)
+    os.kill(pid, signal.SIGSTOP)
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
+    assert end_process(pid, stack, spare=True) == End("its process (stopped) was killed")
+    assert gone(pid)
 
 
 def gone(pid: int, seconds: float = 10) -> bool:
