@@ -431,8 +431,8 @@ def test_the_terminal_ends_with_the_path_of_the_report(reported: StudyRecord) ->
 
 
 def test_flags_are_footnotes(tmp_path: Path) -> None:
-    spec = planted_spec("relu", "elu", trials=1, replicates=2)
-    results = by_id([finished("relu", "tune", 0, 0.5, lr=0.1)], scores("elu", 0.5))
+    spec = planted_spec("relu", "elu", trials=2, replicates=2)
+    results = by_id([finished("relu", "tune", index, 0.5, lr=0.1) for index in (0, 1)], scores("elu", 0.5))
     text = printed(planted_record(tmp_path, spec, results), 120)
     assert "relu [4,5]" in text
     assert "[4] best optimizer.lr = 0.1 lies on the edge of [0.0001, 0.1]: widen it" in text

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from study.analysis.outcomes import Replicate, Results, ended
-from study.analysis.selection import best_trial, replicates_expected, to_confirm
+from study.analysis.selection import replicates_expected, to_confirm
 from study.analysis.wording import counted, setting
 from study.space import Distribution, Float, Int, Scalar
 from study.spec import Arm, StudySpec
 from study.trial import Phase
+
+# The spread of two rests on a single difference, and their t interval takes it nine times to either side.
+FEWEST_REPLICATES = 3
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,14 @@ def tuned_values(spec: StudySpec, results: Results, arm: Arm) -> dict[str, Scala
     return arm.space.tuned_part(chosen.config.hyperparameters) if chosen else None
 
 
-def flags(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replicate, ...]) -> tuple[Flag, ...]:
-    """The arm's flags; ``found`` are its replicates by the ranking's metric."""
+def flags(
+    spec: StudySpec, results: Results, arm: Arm, found: tuple[Replicate, ...], untuned: str = ""
+) -> tuple[Flag, ...]:
+    """The arm's flags; ``found`` are its replicates by the ranking's metric, ``untuned`` says why it was not
+    tuned. The best of what learned nothing is no reason to widen a range on its side."""
     return (
-        *_on_edge(arm, tuned_values(spec, results, arm) or {}),
-        *_tuning(spec, results, arm),
+        *(() if untuned else _on_edge(arm, tuned_values(spec, results, arm) or {})),
+        *_tuning(spec, results, arm, untuned),
         *_replicates(spec, results, arm, found),
         *_gradients(results, arm),
     )
@@ -49,13 +55,13 @@ def _on_edge(arm: Arm, tuned: Mapping[str, Scalar]) -> Iterator[Flag]:
             )
 
 
-def _tuning(spec: StudySpec, results: Results, arm: Arm) -> Iterator[Flag]:
+def _tuning(spec: StudySpec, results: Results, arm: Arm, untuned: str) -> Iterator[Flag]:
     asked = spec.search.trials_per_arm
     mine = ended(results, arm.name, "tune")
-    if mine and best_trial(spec, results, arm.name) is None:
-        furthest = to_confirm(spec, results, arm.name)
-        instead = f"; its replicates retrain {furthest.config.id}, which got furthest" if furthest else ""
-        yield Flag("tuning", f"not tuned: none of {counted(len(mine), 'tuning trial')} ended ok{instead}")
+    if untuned:
+        yield Flag("tuning", untuned)
+    elif len(mine) == asked == 1 and arm.space.entries:
+        yield Flag("tuning", "tuned by a single trial")
     if len(mine) < asked:
         yield Flag("tuning", f"tuning is unfinished: {len(mine)} of {counted(asked, 'trial')} ended")
     yield from _failed(results, arm, "tune", "tuning trial")
@@ -69,6 +75,8 @@ def _replicates(spec: StudySpec, results: Results, arm: Arm, found: tuple[Replic
     yield from _failed(results, arm, "confirm", "replicate")
     if len(found) == 1:
         yield Flag("replicates", "a single replicate has no interval")
+    elif 1 < len(found) < FEWEST_REPLICATES:
+        yield Flag("replicates", f"{counted(len(found), 'replicate')}: their spread is hardly known")
     if any(result.config.hyperparameters != mine[0].config.hyperparameters for result in mine):
         yield Flag("mixed", "its replicates did not all run with the same hyperparameters")
     without = sum(each.value is None for each in found)

@@ -14,6 +14,7 @@ from study.analysis.intervals import Interval, PairedTest, mean_interval, paired
 from study.analysis.outcomes import Direction, Replicate, Results, direction, replicates, test_metric, values
 from study.analysis.pairs import joined_ranks, pair_tests, scores
 from study.analysis.resampling import BCA_LEADS_FROM, Chance, bca, beside, leading, share, sign_flips, wins
+from study.analysis.untuned import untuned
 from study.space import Scalar
 from study.spec import Arm, StudySpec
 
@@ -64,7 +65,8 @@ class Lead:
 class RankedArm:
     """One arm's line. ``interval`` covers all its replicates, a diverged or stalled one counted as chance;
     ``finished_mean`` those with a number of their own. ``rank`` is None where there is no mean, and shared
-    by arms that cannot be told apart (study.analysis.pairs.joined_ranks)."""
+    by arms that cannot be told apart (study.analysis.pairs.joined_ranks). ``untuned`` says why it was not
+    tuned; empty where it was."""
 
     arm: str
     rank: int | None
@@ -76,6 +78,7 @@ class RankedArm:
     replicates: tuple[Replicate, ...]
     lead: Lead | None
     flags: tuple[Flag, ...]
+    untuned: str = ""
 
     @property
     def n(self) -> int:
@@ -149,6 +152,7 @@ def ranking(spec: StudySpec, results: Results, metric: str | None = None) -> Ran
     corrected = dict(zip(zip(tests["first"], tests["second"], strict=True), tests["p_holm"], strict=True))
     following = dict(itertools.pairwise(ranked))
     rope = rope_for(metric, spec.claims)
+    reasons = untuned(spec, results)
 
     def lead(name: str, after: str) -> Lead:
         p_holm = float(corrected[name, after])
@@ -168,7 +172,8 @@ def ranking(spec: StudySpec, results: Results, metric: str | None = None) -> Ran
             best=tuned_values(spec, results, arm),
             replicates=mine,
             lead=lead(name, following[name]) if name in following else None,
-            flags=flags(spec, results, arm, mine),
+            flags=flags(spec, results, arm, mine, reasons.get(name, "")),
+            untuned=reasons.get(name, ""),
         )
 
     return Ranking(metric, better, tuple(line(arm) for arm in order))

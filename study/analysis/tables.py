@@ -11,6 +11,7 @@ from study.analysis.causes import Cause
 from study.analysis.findings import Criterion, Findings
 from study.analysis.intervals import LEVEL
 from study.analysis.ranking import Lead, RankedArm, Ranking
+from study.analysis.untuned import were_not_tuned
 from study.analysis.verdicts import ClaimVerdict, Link
 from study.analysis.wording import (
     counted,
@@ -68,7 +69,8 @@ def ranking_table(found: Ranking) -> RankingTable:
 
 
 def answer(found: Ranking) -> str:
-    """The ranking's first place in a sentence; empty where there is none."""
+    """The ranking's first place in a sentence, and which arms were not tuned: a lead over them says little.
+    Empty where there is no first place."""
     ranked = [arm for arm in found.arms if arm.rank is not None]
     if not ranked:
         return ""
@@ -76,7 +78,9 @@ def answer(found: Ranking) -> str:
     score = f"{metric_name(found.metric)} {with_interval(first.interval, digits)} (n = {first.n})"
     if first.lead is None:
         return f"Only {first.arm} has a mean: {score}."
-    return f"First is {first.arm}, {score}, {_against(first.lead)}."
+    reasons = {arm.arm: arm.untuned for arm in ranked if arm.untuned}
+    others = were_not_tuned((arm.arm for arm in ranked if arm.arm != first.lead.over), reasons)
+    return f"First is {first.arm}, {score}, {_against(first.lead, reasons)}{others and f'; {others}'}."
 
 
 def link_cells(link: Link, digits: int) -> tuple[str, ...]:
@@ -224,14 +228,15 @@ def equals(p: float | None) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _against(lead: Lead) -> str:
+def _against(lead: Lead, reasons: Mapping[str, str]) -> str:
     interval = lead.test.interval
+    over = f"{lead.over}, which was not tuned," if lead.over in reasons else lead.over
     if interval.mean is None:
-        return f"which has no replicate in common with {lead.over}, the next"
+        return f"which has no replicate in common with {over.rstrip(',')}, the next"
     gap = with_interval(interval, decimals([interval]))
     if lead.test.p_above is not None and lead.p_holm is not None and lead.p_holm < 1 - LEVEL:
-        return f"ahead of {lead.over} by {gap} ({_pairs(lead)})"
-    return f"which cannot be told apart from {lead.over} at 5 %: {gap} ({_pairs(lead)})"
+        return f"ahead of {over} by {gap} ({_pairs(lead)})"
+    return f"which cannot be told apart from {over} at 5 %: {gap} ({_pairs(lead)})"
 
 
 def csv_cell(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from study.analysis.agreement import OrderChances, kendall, order_chances
@@ -19,6 +19,7 @@ from study.analysis.resampling import beside, sign_flips, wins
 from study.analysis.selection import still_open, without_mean
 from study.analysis.shares import judge_share
 from study.analysis.trend_claims import judge_trend
+from study.analysis.untuned import untuned, were_not_tuned
 from study.analysis.wording import counted, listed
 from study.claims import SHARE, STABLE_LR, Claim, Judgement
 from study.errors import one_line
@@ -118,8 +119,16 @@ class ClaimVerdict:
 
 
 def judge_all(spec: StudySpec, results: Results) -> tuple[ClaimVerdict, ...]:
-    """The verdicts on all of the study's claims, in their order."""
-    return tuple(judge(claim, spec, results) for claim in spec.claims)
+    """The verdicts on all of the study's claims, in their order. Their reasons say which of their arms were
+    not tuned; but of claims about the tuning trials themselves, which rest on no arm's best."""
+    reasons = untuned(spec, results) if spec.claims else {}
+    every = tuple(arm.name for arm in spec.arms())
+    found = []
+    for each in (judge(claim, spec, results) for claim in spec.claims):
+        of_trials = each.claim.metric in (STABLE_LR, SHARE)
+        note = "" if of_trials else were_not_tuned(each.claim.arms or every, reasons)
+        found.append(replace(each, reason=f"{each.reason}; {note}") if note else each)
+    return tuple(found)
 
 
 def judge(claim: Claim, spec: StudySpec, results: Results) -> ClaimVerdict:

@@ -13,9 +13,12 @@ from study.analysis import outcomes
 from study.analysis.outcomes import direction, quantity
 from study.analysis.ranking import Ranking, ranking
 from study.analysis.selection import best_trial, replicates_expected, to_confirm
-from study.analysis.tables import ranking_table
+from study.analysis.tables import answer, ranking_table
+from study.analysis.untuned import untuned
 from study.trial import Row, Status, TrialResult
 from tests.analysis.planted import by_id, diverged, planted_spec, scores, simulated, trial
+
+HELD = {"dataset": {"name": "digits"}, "model": {"name": "all_cnn_c"}}
 
 
 def order(found: Ranking) -> list[str]:
@@ -340,17 +343,23 @@ def test_a_best_value_on_the_edge_of_its_range_is_flagged(lr: float) -> None:
 
 def test_the_edge_is_that_of_the_arms_own_range() -> None:
     wider = {"activation.name=relu": {"optimizer": {"lr": {"low": 1e-4, "high": 1.0, "log": True}}}}
-    spec = planted_spec("relu", "elu", conditional=wider)
-    results = by_id([trial(arm, "tune", 0, {"val_accuracy": 0.5}, lr=0.1) for arm in ("relu", "elu")])
+    spec = planted_spec("relu", "elu", trials=2, conditional=wider)
+    results = by_id(
+        [
+            trial(arm, "tune", index, {"val_accuracy": 0.5}, lr=0.1)
+            for arm in ("relu", "elu")
+            for index in (0, 1)
+        ]
+    )
     found = ranking(spec, results)
     assert texts(found, "relu") == []
     assert [flag.kind for flag in found["elu"].flags] == ["edge"]
 
 
 def test_fewer_replicates_than_asked_are_flagged() -> None:
-    spec = planted_spec("relu", replicates=3)
-    found = ranking(spec, by_id(tuned(0.5), scores("relu", 0.5, 0.4)))
-    assert texts(found, "relu") == ["2 of 3 replicates ended"]
+    spec = planted_spec("relu", replicates=4, trials=2)
+    found = ranking(spec, by_id(tuned(0.5, 0.5), scores("relu", 0.5, 0.4, 0.3)))
+    assert texts(found, "relu") == ["3 of 4 replicates ended"]
 
 
 def test_unfinished_tuning_is_flagged() -> None:
@@ -373,11 +382,11 @@ def test_failed_tuning_trials_are_flagged() -> None:
 
 
 def test_replicates_of_different_configurations_are_flagged() -> None:
-    spec = planted_spec("relu", replicates=2, trials=1)
+    spec = planted_spec("relu", replicates=3, trials=2)
     mixed = [
-        trial("relu", "confirm", index, {"test_accuracy": 0.5}, lr=0.01 * (1 + index)) for index in (0, 1)
+        trial("relu", "confirm", index, {"test_accuracy": 0.5}, lr=0.01 * (1 + index)) for index in range(3)
     ]
-    found = ranking(spec, by_id(tuned(0.5), mixed))
+    found = ranking(spec, by_id(tuned(0.5, 0.4), mixed))
     assert [flag.kind for flag in found["relu"].flags] == ["mixed"]
 
 
@@ -391,16 +400,100 @@ def test_replicates_of_different_configurations_are_flagged() -> None:
     ids=["a line search", "a gradient a step", "an older record"],
 )
 def test_an_arm_whose_steps_take_several_gradients_is_flagged(counts: tuple[Row, ...], said: bool) -> None:
-    spec = planted_spec("relu", replicates=2, trials=1)
+    spec = planted_spec("relu", replicates=3, trials=2)
     replicates = [
         trial("relu", "confirm", index, {"test_accuracy": 0.5}, curve=({"epoch": 1, **row},))
         for index, row in enumerate(counts)
     ]
-    found = ranking(spec, by_id(tuned(0.5), replicates))
+    found = ranking(spec, by_id(tuned(0.5, 0.4), replicates, [diverged("relu", "confirm", 2)]))
     assert texts(found, "relu") == (["took 20 gradients a step, 1,200 a replicate"] if said else [])
 
 
 def test_an_arm_that_is_tuned_and_confirmed_as_asked_has_no_flag() -> None:
-    spec = planted_spec("relu", replicates=2, trials=1)
-    found = ranking(spec, by_id(tuned(0.5), scores("relu", 0.5, None)))
+    spec = planted_spec("relu", replicates=3, trials=2)
+    found = ranking(spec, by_id(tuned(0.5, None), scores("relu", 0.5, 0.4, None)))
     assert texts(found, "relu") == []
+
+
+def test_a_spread_of_two_replicates_is_flagged() -> None:
+    spec = planted_spec("relu", replicates=2, trials=2)
+    found = ranking(spec, by_id(tuned(0.5, 0.4), scores("relu", 0.5, 0.4)))
+    assert texts(found, "relu") == ["2 replicates: their spread is hardly known"]
+
+
+def test_tuning_by_a_single_trial_is_flagged_where_something_is_tuned() -> None:
+    fixed = planted_spec("relu", nuisance={}, fixed={**HELD, "optimizer": {"lr": 0.01}})
+    assert texts(ranking(planted_spec("relu"), by_id(tuned(0.5))), "relu") == ["tuned by a single trial"]
+    assert texts(ranking(fixed, by_id(tuned(0.5))), "relu") == []
+
+
+# -- arms that were not tuned -------------------------------------------------------------------------
+
+
+def smooth(*smish: float | None, relu: float = 0.95) -> dict[str, TrialResult]:
+    """Of relu and of elu, which always is as good, the tuning went well; that of smish gave these values."""
+    good = [
+        trial(arm, "tune", index, {"val_accuracy": relu}) for arm in ("relu", "elu") for index in range(4)
+    ]
+    mine = [
+        diverged("smish", "tune", index)
+        if value is None
+        else trial("smish", "tune", index, {"val_accuracy": value}, lr=1e-4)
+        for index, value in enumerate(smish)
+    ]
+    replicates = [scores("relu", 0.95, 0.94, 0.96), scores("smish", 0.1, 0.11, 0.12)]
+    return by_id(good, mine, *replicates)
+
+
+SMOOTH = planted_spec("relu", "smish", trials=4, replicates=3)
+
+
+def test_an_arm_whose_best_trial_learned_nothing_is_flagged_as_not_tuned_and_nothing_else() -> None:
+    found = ranking(SMOOTH, smooth(None, None, None, 0.1049))
+    (only,) = texts(found, "smish")
+    assert only == (
+        "not tuned: the best of 4 tuning trials has validation accuracy 0.105, and chance is 0.1; 3 diverged"
+        ": other ranges, or more trials"
+    )
+    assert [flag.kind for flag in found["smish"].flags] == ["tuning"]
+    assert texts(found, "relu") == []
+
+
+@pytest.mark.parametrize(("value", "tuned"), [(0.09, False), (0.18, False), (0.19, True), (0.95, True)])
+def test_a_tuned_arm_came_a_tenth_of_the_way_from_chance_to_the_best(value: float, tuned: bool) -> None:
+    """A tenth of the way from 0.1 to 0.95 is 0.185."""
+    assert (ranking(SMOOTH, smooth(value, None, None, None))["smish"].untuned == "") is tuned
+
+
+def test_a_loss_near_that_of_the_best_constant_is_not_tuned_either() -> None:
+    spec = planted_spec("relu", "smish", trials=1, objective="val_loss")
+    losses = {"relu": 0.3, "smish": 2.25}  # chance is log 10 = 2.303
+    results = by_id([trial(arm, "tune", 0, {"val_loss": loss}) for arm, loss in losses.items()])
+    assert list(untuned(spec, results)) == ["smish"]
+
+
+def test_where_no_arm_beats_chance_none_was_tuned() -> None:
+    results = by_id([trial(arm, "tune", 0, {"val_accuracy": 0.1}) for arm in ("relu", "smish")])
+    assert list(untuned(planted_spec("relu", "smish"), results)) == ["relu", "smish"]
+
+
+def test_an_arm_that_tunes_nothing_may_stand_at_chance() -> None:
+    spec = planted_spec("relu", "smish", nuisance={}, fixed={**HELD, "optimizer": {"lr": 0.01}})
+    results = by_id(
+        [trial(arm, "tune", 0, {"val_accuracy": at}) for arm, at in (("relu", 0.9), ("smish", 0.1))]
+    )
+    assert untuned(spec, results) == {}
+
+
+@pytest.mark.parametrize("smish", [(None, None, None, 0.1049), (None, None, None, None)])
+def test_a_lead_over_an_arm_that_was_not_tuned_says_so(smish: tuple[float | None, ...]) -> None:
+    said = answer(ranking(SMOOTH, smooth(*smish)))
+    assert "ahead of smish, which was not tuned, by 0.840" in said
+    assert said.endswith("p < 0.001).")
+
+
+def test_the_answer_names_other_arms_that_were_not_tuned() -> None:
+    spec = planted_spec("relu", "elu", "smish", trials=4, replicates=3)
+    results = smooth(None, None, None, 0.1049) | by_id(scores("elu", 0.9, 0.91, 0.92))
+    assert answer(ranking(spec, results)).endswith("; smish was not tuned.")
+    assert "not tuned" not in answer(ranking(spec, smooth(0.9, 0.9, 0.9, 0.9)))

@@ -216,7 +216,23 @@ def test_a_claim_of_which_one_arm_ran_has_no_tau() -> None:
 def test_an_arm_of_which_every_tuning_trial_failed_is_not_waited_for() -> None:
     bad = [trial("silu", "tune", 0, status="failed", kind="crash")]
     found = verdict(claim("relu", "elu", "silu"), {**THREE, **by_id(bad)}, "relu", "elu", "silu")
-    assert found.reason == "No mean test accuracy for silu"
+    assert found.reason == "No mean test accuracy for silu; silu was not tuned"
+
+
+def test_a_reason_tells_which_of_the_claimed_arms_were_not_tuned() -> None:
+    tuning = [
+        trial(arm, "tune", 0, {"val_accuracy": 0.1 if arm == "elu" else 0.9}) for arm in ("relu", "elu")
+    ]
+    results = {**THREE, **by_id(tuning)}
+    found = verdict(claim("relu", "elu"), results, "relu", "elu", "tanh")
+    assert (found.verdict, found.reason) == ("reproduced", "Links that hold: 1 of 1; elu was not tuned")
+    pair = {
+        "source": "L1",
+        "metric": "test_accuracy",
+        "difference": {"arms": ["relu", "elu"], "at_least": 0.0},
+    }
+    assert verdict(pair, results, "relu", "elu", "tanh").reason.endswith("; elu was not tuned")
+    assert verdict(claim("relu", "tanh"), results, "relu", "elu", "tanh").reason == "Links that hold: 1 of 1"
 
 
 def test_a_metric_that_no_replicate_has_is_undecided() -> None:
