@@ -18,7 +18,7 @@ from study.components.losses import LOSSES
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, Need
 from study.errors import StudyError, StudyFileError, shorten
-from study.needs import NEEDS
+from study.needs import NEEDS, batch_size, examples
 from study.registry import nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
 from study.spec import Arm, StudySpec, dotted, flatten
@@ -131,11 +131,28 @@ class ArmChecks:
         if not self._was_right("dataset sizes", dataset):
             for values in _combinations(dataset):
                 self._check_sizes(info, values)
+        self._check_batch_size(arm, info, possible)
         for need in OPTIMIZERS[str(optimizer["name"].ends[0])].needs:
             self._check_need(arm, info, need, possible)
         if not self._was_right(f"model on {info.name}", model):
             for values in _combinations(model):
                 self._check_model(arm, info, values)
+
+    def _check_batch_size(self, arm: Arm, info: DatasetInfo, possible: Mapping[str, Distribution]) -> None:
+        """The default is no mistake of the user's: it takes all there is."""
+        key = "training.batch_size"
+        seen = {name: leaf for name, leaf in possible.items() if name == key or name.startswith("dataset.")}
+        if key not in possible or self._was_right(f"batch size on {info.name}", seen):
+            return
+        for values in _combinations(seen):
+            size, whole = batch_size(values, info), examples(values, info)
+            if size > whole:
+                raise StudyFileError(
+                    place_of(self.spec, key),
+                    f"must not exceed the {whole:,} training examples (arm {arm.name})",
+                    size,
+                    'lower it, or set it to "full"',
+                )
 
     def _check_need(
         self, arm: Arm, info: DatasetInfo, need: Need, possible: Mapping[str, Distribution]

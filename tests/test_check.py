@@ -167,6 +167,34 @@ def test_a_line_names_the_place_it_is_given() -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "examples"),
+    [
+        (("batch_size = 64", "batch_size = 1001"), "1,000"),
+        (("train_size = 1000", "train_size = 63"), "63"),
+        (("train_size = 1000", "validation_size = 1400"), "37"),  # 1,437 digits to train with
+    ],
+)
+def test_a_batch_larger_than_the_training_set_is_refused(change: tuple[str, str], examples: str) -> None:
+    rule = rf"must not exceed the {examples} training examples \(arm relu\+bn\), not \d+; lower it, or set it"
+    with pytest.raises(StudyFileError, match=rf"fixed\.training\.batch_size: {rule} to \"full\"$"):
+        check(spec_with(change))
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        ("batch_size = 64", "batch_size = 1000"),
+        ("batch_size = 64", 'batch_size = "full"'),
+        (", batch_size = 64", ""),
+    ],
+    ids=["as large", "full", "the default"],
+)
+def test_a_batch_may_be_the_whole_training_set(size: tuple[str, str]) -> None:
+    check(spec_with(size))
+    check(spec_with((", batch_size = 64", ""), ("train_size = 1000", "train_size = 100")))
+
+
+@pytest.mark.parametrize(
     ("key", "values"), [("dataset.classes", "[2, 3]"), ("dataset.validation_size", "[100, 200]")]
 )
 def test_what_trials_are_judged_on_is_held(key: str, values: str) -> None:

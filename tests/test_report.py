@@ -170,6 +170,8 @@ def test_every_picture_has_words(page: Page) -> None:
         "gradient evaluations",
         "Every pair of arms (3)",
         "Friedman's test of equal mean ranks has p",
+        "Ranks, Friedman's test, the critical-difference figure and claims need not agree",
+        "0 of 5",
         "P(first better)",
         "before the first trial: SHA-256",
         "Drawing the 5 replicates anew",
@@ -421,7 +423,10 @@ def test_the_ranking_fits_the_terminal(reported: StudyRecord, width: int) -> Non
     assert max(len(line) for line in lines if not line.startswith("report")) <= width
 
 
-@pytest.mark.parametrize("content", ["elu", "± ", "lr=0.01", "REPRODUCED", "τ = 1.00", "claimed", "observed"])
+@pytest.mark.parametrize(
+    "content",
+    ["elu", "± ", "lr=0.01", "REPRODUCED", "judged by the paired t test", "τ = 1.00", "claimed", "observed"],
+)
 def test_the_terminal_tells(reported: StudyRecord, content: str) -> None:
     assert content in printed(reported).replace("\N{NO-BREAK SPACE}", " ")
 

@@ -62,7 +62,7 @@ class Foresight:
 
 def foresight(spec: StudySpec, earlier: tuple[str, Results] | None = None) -> Foresight:
     """What the planned replicates can tell of each metric that the study is judged by. ``earlier`` is a
-    record of the same study, whatever its profile, by name: the spread is its arms'. Without one, that of
+    record of the same study on the same data set, by name: the spread is its arms'. Without one, that of
     pilots, for accuracies and errors alone."""
     n = spec.search.replicates
     metrics = list(dict.fromkeys([test_metric(spec), *(claim.metric for claim in _judged(spec))]))

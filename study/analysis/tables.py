@@ -42,7 +42,6 @@ class RankingRow:
     lead: str
     lead_p: str
     diverged: str
-    lost: str
     lost_interval: str
     best: tuple[str, ...]
     notes: tuple[int, ...]
@@ -191,8 +190,8 @@ def claims_csv(claims: Sequence[ClaimVerdict]) -> str:
 
 
 def _row(arm: RankedArm, digits: int, lead_digits: int, footnotes: Sequence[str]) -> RankingRow:
-    lost = sum(each.status in ("diverged", "stalled") for each in arm.replicates)
     penalised = any(each.penalised for each in arm.replicates)
+    low, high = arm.lost.low, arm.lost.high
     return RankingRow(
         rank="" if arm.rank is None else f"{arm.rank}",
         arm=arm.arm,
@@ -202,8 +201,7 @@ def _row(arm: RankedArm, digits: int, lead_digits: int, footnotes: Sequence[str]
         lead=with_interval(arm.lead.test.interval, lead_digits) if arm.lead else "",
         lead_p=_pairs(arm.lead) if arm.lead else "",
         diverged=_at_chance(arm),
-        lost=f"{lost} of {arm.n}" if arm.n else number(None),
-        lost_interval=f"{number(arm.lost.low, 2)} to {number(arm.lost.high, 2)}" if lost else "",
+        lost_interval=f"{number(low, 2)} to {number(high, 2)}" if arm.diverged + arm.stalled else "",
         best=settings(arm.best),
         notes=tuple(sorted(footnotes.index(flag.text) + 1 for flag in arm.flags)),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from study.analysis.edge_tables import HEADER, edge_rows
 from study.analysis.findings import Findings
 from study.analysis.tables import (
+    TEST_NAMES,
     answer,
     cause_cells,
     link_cells,
@@ -125,6 +126,8 @@ def _verdict_line(claim: ClaimVerdict) -> Text:
 
     line = Text(f"{claim.verdict.upper()}  ", style=f"bold {VERDICT_STYLES[claim.verdict]}")
     source = one_line(f"claim {claim.claim.source}, by {metric_name(claim.claim.metric)}")
+    if claim.claim.kind in ("ranking", "trend"):
+        source += f", judged by {TEST_NAMES[claim.claim.test]}"
     return line.append(source, style="not bold default")
 
 

@@ -18,8 +18,9 @@ from study.cli.options import (
     print_json,
     study_options,
 )
-from study.errors import RecordError, StudyError, one_line
+from study.errors import RecordError, StudyError, StudyFileError, one_line
 from study.places import default_data_dir
+from study.space import Scalar
 from study.spec import Arm, StudySpec
 from study.typical import example
 
@@ -46,7 +47,8 @@ def plan(
     """Arms, trials, what is tuned, what the replicates can tell, and the time it takes here.
 
     The time is from a measured warm-up of each arm. What can be told is from how far replicates differed
-    in an earlier record of the same study under --out, of any profile, or else in pilots.
+    in an earlier record of the same study under --out, on the same data set with the same networks, or
+    else in pilots.
 
     Gradients are those of one batch each, and the most that a trial takes: optimizers with a line search
     take many a step.
@@ -129,14 +131,25 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
 
 
 def _earlier(spec: StudySpec, root: Path) -> tuple[str, Results] | None:
-    """The newest record of the study by name, of whichever profile, with its results."""
-    from study.record import StudyRecord, read_results
+    """The newest record of the study by name, of whichever profile, that trained the same networks on the
+    same data set, with its results: elsewhere replicates differ by more, or by less."""
+    from study.record import StudyRecord, folders, last_written, read_results
 
-    try:
-        record = StudyRecord.latest(root, spec.name)
-        return f"{record.name}@{record.digest}", read_results(record.events())
-    except RecordError:
-        return None  # none yet, or one that cannot be read: the plan stands without it
+    for folder in sorted(folders(root, spec.name), key=last_written, reverse=True):
+        try:
+            record = StudyRecord(folder)
+            if _trained(record.spec) == _trained(spec):
+                data = spec.arms()[0].held["dataset.name"]
+                return f"{record.name}@{record.digest} on {data}", read_results(record.events())
+        except (RecordError, StudyFileError):
+            continue  # one that cannot be read: the plan stands without it
+    return None
+
+
+def _trained(spec: StudySpec) -> set[tuple[Scalar | None, ...]]:
+    """Which networks on which data set, without sizes: a tuple for each kind of arm."""
+    keys = ("dataset.name", "dataset.path", "model.name")
+    return {tuple(arm.held.get(key) for key in keys) for arm in spec.arms()}
 
 
 def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> None:

@@ -77,7 +77,18 @@ def test_a_plan_takes_the_spread_from_an_earlier_record(study: Command, folder: 
     said = study("plan", "./mine.toml", "--no-measure", "--json", "--out", "runs")
     (first, *_) = json.loads(said.out)["power"]["spreads"]
     assert abs(first["spread"] - 0.02) < 1e-9
-    assert f"mine@{record.digest}" in first["source"]
+    assert f"mine@{record.digest} on digits, 3 replicates each" in first["source"]
+
+
+def test_a_plan_passes_over_records_of_another_data_set_or_network(study: Command, folder: Path) -> None:
+    results = by_id(scores("relu", 0.5, 0.62, 0.48), scores("elu", 0.4, 0.5, 0.4))
+    for held in ({"dataset": {"name": "cifar10"}}, {"model": {"name": "plain"}}):
+        fixed = {"dataset": {"name": "digits"}, "model": {"name": "all_cnn_c"}, **held}
+        planted_record(
+            folder / "runs", renamed_study(planted_spec("relu", "elu", replicates=3, fixed=fixed)), results
+        )
+    said = json.loads(study("plan", "./mine.toml", "--no-measure", "--json", "--out", "runs").out)
+    assert "pilot" in said["power"]["spreads"][0]["source"]
 
 
 def renamed_study(spec: StudySpec) -> StudySpec:
