@@ -27,13 +27,17 @@ def untuned(spec: StudySpec, results: Results) -> dict[str, str]:
     allow. Where no arm beats chance, none was tuned. The lowest tuned arm of the bundled studies' records, of
     250 images or without batch norm, came 18 % of the way.
     """
-    best = {arm.name: best_trial(spec, results, arm.name) for arm in spec.arms()}
-    shares = _shares(spec, results, {name: trial for name, trial in best.items() if trial})
+    # Of each arm apart, as looking through all results for each of a thousand arms takes seconds.
+    own: dict[str, dict[str, TrialResult]] = {arm.name: {} for arm in spec.arms()}
+    for name, result in results.items():
+        own.get(result.config.arm, {})[name] = result
+    best = {arm: best_trial(spec, mine, arm) for arm, mine in own.items()}
+    shares = _shares(spec, results, {arm: trial for arm, trial in best.items() if trial})
     found = {}
     for arm in spec.arms():
-        mine, chosen = ended(results, arm.name, "tune"), best[arm.name]
+        mine, chosen = ended(own[arm.name], arm.name, "tune"), best[arm.name]
         if mine and chosen is None:
-            found[arm.name] = _none_ok(spec, results, arm.name, len(mine))
+            found[arm.name] = _none_ok(spec, own[arm.name], arm.name, len(mine))
         elif chosen and arm.space.entries and shares.get(arm.name, 1) < LEAST_SHARE:
             found[arm.name] = _at_chance(spec, results, chosen, mine)
     return found
