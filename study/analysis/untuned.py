@@ -24,8 +24,8 @@ def untuned(spec: StudySpec, results: Results) -> dict[str, str]:
     than LEAST_SHARE of the way from chance (what a model scores that learned nothing) to the best one of any
     arm. A share, as it holds for accuracies and losses alike, on any scale, and without the validation
     split's size, which a binomial bound would ask for; of the best arm's way, as this is what data and budget
-    allow. Where no arm beats chance, none was tuned. The lowest tuned arm of the bundled studies' records, of
-    250 images or without batch norm, came 18 % of the way.
+    allow. Where no arm beats chance, none was tuned. A network without batch norm on CIFAR-100, and one that
+    trains on 250 pictures, which learn little and are tuned, came 18 and 31 % of the way.
     """
     # Of each arm apart, as looking through all results for each of a thousand arms takes seconds.
     own: dict[str, dict[str, TrialResult]] = {arm.name: {} for arm in spec.arms()}
