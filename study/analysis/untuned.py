@@ -66,7 +66,7 @@ def _shares(spec: StudySpec, results: Results, best: Mapping[str, TrialResult]) 
 
 
 def _none_ok(spec: StudySpec, results: Results, arm: str, trials: int) -> str:
-    furthest = to_confirm(spec, results, arm)
+    furthest = to_confirm(spec, results, arm) if spec.search.replicates else None
     instead = f"; its replicates retrain {furthest.config.id}, which got furthest" if furthest else ""
     return f"not tuned: none of {counted(trials, 'tuning trial')} ended ok{instead}"
 
