@@ -138,13 +138,16 @@ def names_own(dataset: str | None) -> bool:
 
 def own_data(file: str, dataset: str | None) -> tuple[LoadedData, str]:
     """The user's own file, read as ``dataset`` or as what it has, from the data folder or else the current
-    one; and the folder that commands must be told to find it. DataError where it is missing or broken."""
+    one; and the folder that commands must be told to find it. StudyError where it is missing or broken."""
     from study.components.datasets import load_dataset
-    from study.components.datasets.own import load_own, place
+    from study.components.datasets.own import load_own, located
 
     usual = default_data_dir(None)
-    there = place(file, usual).exists()
-    folder = place("", usual) if there else Path()
+    there = located(file, usual).exists()
+    folder = located("", usual) if there else Path()
+    if not (folder / file).exists():
+        way_out = "its path is from the data folder, or from here"
+        raise StudyFileError(f"--file {file}", "there is no such file", None, way_out)
     data = load_dataset(dataset, folder, file) if dataset else load_own(file, folder)
     return data, "" if there else "."
 

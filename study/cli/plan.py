@@ -98,8 +98,9 @@ def _counts(spec: StudySpec, info: DatasetInfo | None) -> dict[str, Any]:
 
 
 def _known(spec: StudySpec, data_dir: Path | None) -> DatasetInfo | None:
-    """The data set; how large a user's own file is shows when it is read: None where it cannot be."""
-    from study.check import info_of
+    """The data set; how large a user's own file is shows when it is read: None where it cannot be, or does
+    not fit the study."""
+    from study.check import check_against, info_of
     from study.components.datasets import DATASETS, load_dataset
 
     held = spec.arms()[0].held
@@ -107,7 +108,9 @@ def _known(spec: StudySpec, data_dir: Path | None) -> DatasetInfo | None:
     if info.load_file is None:
         return info
     try:
-        return info_of(load_dataset(info.name, data_dir, str(held["dataset.path"])))
+        data = load_dataset(info.name, data_dir, str(held["dataset.path"]))
+        check_against(spec, data)
+        return info_of(data)
     except StudyError:
         return None  # why stands in the place of the time
 

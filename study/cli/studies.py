@@ -131,7 +131,7 @@ def _check_own_files(specs: Iterable[StudySpec], data_dir: Path | None) -> list[
     Raises StudyError where a file is broken, or a study does not fit it."""
     from study.check import check_against
     from study.components.datasets import DATASETS, load_dataset
-    from study.components.datasets.own import place
+    from study.components.datasets.own import located
 
     files: dict[tuple[str, str], LoadedData] = {}
     unseen: dict[Path, None] = {}
@@ -140,8 +140,8 @@ def _check_own_files(specs: Iterable[StudySpec], data_dir: Path | None) -> list[
         name, path = str(held["dataset.name"]), str(held.get("dataset.path", ""))
         if DATASETS[name].load_file is None:
             continue
-        if not place(path, data_dir).exists():
-            unseen[place(path, data_dir)] = None
+        if not located(path, data_dir).exists():
+            unseen[located(path, data_dir)] = None
             continue
         if (name, path) not in files:
             files[name, path] = load_dataset(name, data_dir, path)

@@ -44,6 +44,7 @@ def test_what_it_writes_passes_the_check(flags: tuple[str, ...], study: Command)
     ("flags", "way_out"),
     [
         (("--dataset", "npz_regression"), "--file mine.npz"),
+        (("--file", "a.npz"), "--file a.npz: there is no such file"),
         (("--dataset", "digits", "--file", "a.npz"), "--dataset npz_regression"),
     ],
 )

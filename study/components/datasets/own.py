@@ -46,7 +46,7 @@ def load(task: Task, path: str, data_dir: Path | None) -> LoadedData:
     not what this module's first lines say."""
     if not path:
         raise refusal(f"npz_{task}", "dataset.path must name the file", 'e.g. path = "mine.npz"')
-    file = place(path, data_dir)
+    file = located(path, data_dir)
     arrays = read(file)
     inputs, targets = {}, {}
     for split in ("train", "test"):
@@ -83,7 +83,7 @@ def load_own(path: str, data_dir: Path | None) -> LoadedData:
     return load("regression" if kind == "f" else "classification", path, data_dir or Path())
 
 
-def place(path: str, data_dir: Path | None) -> Path:
+def located(path: str, data_dir: Path | None) -> Path:
     """Where a file is looked for: in ``data_dir``, None being the user's data folder."""
     return (data_dir or user_data_folder()) / path
 
@@ -163,7 +163,7 @@ def target_hint(array: NDArray[Any]) -> str:
         return "y[:, 0] of a single column" if array.shape[1] == 1 else "one-hot labels: y.argmax(1)"
     if array.dtype.kind in "US":
         return NUMBERED
-    if array.dtype.kind == "b" or (array.dtype.kind == "f" and not np.any(array % 1)):
+    if array.dtype.kind == "b" or (array.dtype.kind == "f" and np.array_equal(array, np.floor(array))):
         return "y.astype(int)"
     return "npz_regression takes real numbers" if array.dtype.kind == "f" else ""
 
