@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from study import tracking
+from study.analysis.outcomes import quantity
 from study.analysis.wording import counted_are
 from study.check import worst_value
 from study.components.datasets import DATASETS
@@ -50,6 +51,16 @@ def audit(record: StudyRecord, tracking_uri: str | None = None) -> list[Violatio
     if tracking_uri is not None:
         found += _mlflow(record, tracking_uri)
     return sorted(found, key=lambda violation: violation.invariant)
+
+
+def remarks(record: StudyRecord, tracking_uri: str | None) -> list[str]:
+    """What breaks no promise, and is worth a line all the same. A report that was written again has new
+    files; they say nothing that the journal does not."""
+    if tracking_uri is None or is_running(record) or tracking.pending_events(record, tracking_uri):
+        return []
+    newer = tracking.pending(record, tracking_uri)
+    brought = f"newer than what MLflow has; to bring what is new: study sync {record.name}"
+    return [f"of the report's files {newer} {'is' if newer == 1 else 'are'} {brought}"] if newer else []
 
 
 # -- what the accounts must add up to ----------------------------------------------------------------
@@ -139,7 +150,7 @@ def _silent(ledger: Ledger) -> Iterator[Violation]:
 def _made_anew(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
     """Replay the record as a driver would that takes the study up again."""
     try:
-        conductor = Conductor(record, JournalWriter(record), worst=_worst(record))
+        conductor = Conductor(record, JournalWriter(record), worst=_worst(record, ledger))
     except (StudyError, LookupError, ValueError, TypeError) as error:
         reason = one_line(f"{type(error).__name__}: {error}")
         yield Violation("I3", f"the samplers cannot be made anew from what the record has ({reason})")
@@ -150,13 +161,24 @@ def _made_anew(record: StudyRecord, ledger: Ledger) -> Iterator[Violation]:
         yield from _confirmed(name, progress, ledger)
 
 
-def _worst(record: StudyRecord) -> float:
-    """What diverged trials were told as: by the data set's classes, or as the last session noted it."""
+def _worst(record: StudyRecord, ledger: Ledger) -> float:
+    """What diverged trials were told as: by the data set's classes, or as the last session noted it. Where
+    an older one did not, by what a trial noted of its own data."""
     spec = record.spec
     published = DATASETS[str(spec.arms()[0].held["dataset.name"])].classes
     classes = chosen_classes(spec.held.get("dataset.classes"), published) if published else ()
     known = worst_value(spec.objective.metric, range(len(classes))) if classes else None
-    return known if known is not None else float(record.sessions()[-1]["environment"]["worst_objective"])
+    noted = record.sessions()[-1]["environment"].get("worst_objective")
+    if known is None and noted is None:
+        noted = _noted_by_trials(ledger, quantity(spec.objective.metric))
+    return float(noted if known is None else known)
+
+
+def _noted_by_trials(ledger: Ledger, metric: str) -> float:
+    """The first trial's that ended; where none has, none was told, and any number will do."""
+    attempts = [attempt for account in ledger.accounts.values() for attempt in account.attempts]
+    ended = [each.result for each in attempts if each.result is not None and not each.failed]
+    return float(ended[0]["environment"]["worst"][metric]) if ended else 0.0
 
 
 def _plan(conductor: Conductor, ledger: Ledger) -> Iterator[Violation]:
@@ -242,10 +264,9 @@ def _mlflow(record: StudyRecord, uri: str) -> Iterator[Violation]:
     if is_running(record):
         return
     try:
-        if pending := tracking.pending(record, uri):
-            yield Violation(
-                "I4", f"{pending} records have not reached MLflow; bring them: study sync {record.name}"
-            )
+        if pending := tracking.pending_events(record, uri):
+            missing = f"{counted_are(pending, 'record')} missing in MLflow"
+            yield Violation("I4", f"{missing}; to bring what is missing: study sync {record.name}")
             return
         for trial in tracking.left_running(record, uri):
             yield Violation(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
 from study.arm_checks import ArmChecks, place_of
 from study.claim_checks import check_claims
-from study.components.datasets import DATASETS, LoadedData
+from study.components.datasets import DATASETS, DatasetInfo, LoadedData
 from study.components.metrics import full_names, metric
 from study.components.tasks import Levels
 from study.errors import StudyFileError
@@ -31,8 +33,7 @@ HELD = {
 def check(spec: StudySpec, place: str = "") -> None:
     """Raise StudyFileError, in one line, at the first rule the study breaks. ``place`` is what the line
     calls the study, by default its file."""
-    place = place or f"{spec.name}.toml"
-    try:
+    with _within(place or f"{spec.name}.toml"):
         _check_objective(spec)
         check_claims(spec)
         _check_data_set(spec)
@@ -40,21 +41,33 @@ def check(spec: StudySpec, place: str = "") -> None:
         check_gradient_scale(spec)
         _check_search(spec)
         ArmChecks(spec).run()
-    except StudyFileError as error:
-        where = f"{place}: {error.place}"
-        raise StudyFileError(where, error.rule, error.value, error.way_out) from error
 
 
 def check_against(spec: StudySpec, data: LoadedData) -> None:
     """Raise StudyFileError where a checked study does not fit a user's own file, now that it was read."""
-    info = replace(
+    with _within(f"{spec.name}.toml"):
+        ArmChecks(spec, info_of(data)).run()
+
+
+def info_of(data: LoadedData) -> DatasetInfo:
+    """What is known of a user's own file, now that it was read."""
+    return replace(
         DATASETS[data.name],
         classes=data.classes,
         shape=data.train_inputs.shape[1:],
         train_examples=len(data.train_targets),
         test_examples=len(data.test_targets),
     )
-    ArmChecks(spec, info).run()
+
+
+@contextmanager
+def _within(place: str) -> Iterator[None]:
+    """Errors say what they are in."""
+    try:
+        yield
+    except StudyFileError as error:
+        where = f"{place}: {error.place}"
+        raise StudyFileError(where, error.rule, error.value, error.way_out) from error
 
 
 # -- the study as a whole; the places of errors are keys, the file's name is put before them at the end -----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from study.errors import StudyFileError, shorten
@@ -34,13 +35,14 @@ class Usual:
 class Draft:
     """What a new study compares, tunes and holds. ``compared`` has a list of values for each
     *component.argument*, ``tuned`` a range or a list of choices; ``file`` is the user's own data, for the
-    data sets that are read from one."""
+    data sets that are read from one, and ``data_dir`` the folder that commands must be told to find it."""
 
     name: str
     compared: Mapping[str, list[Scalar]]
     tuned: Mapping[str, Leaf]
     dataset: str = "digits"
     file: str = ""
+    data_dir: str = ""
     task: str = "classification"
     model: str = ""
     optimizer: str = "sgd"
@@ -79,7 +81,8 @@ class Draft:
         parts = [key.split(".") for key in self.compared]
         varied = [part if argument == "name" else argument.replace("_", " ") for part, argument in parts]
         verb = "is" if len(varied) == 1 else "are"
-        return self.question or f"Which {' and '.join(varied)} {verb} best on {self.dataset}?"
+        data = Path(self.file).name or self.dataset
+        return self.question or f"Which {' and '.join(varied)} {verb} best on {data}?"
 
 
 def written(draft: Draft) -> str:
@@ -95,6 +98,7 @@ def written(draft: Draft) -> str:
     environment.filters["toml"] = toml
     return environment.get_template("study.toml.j2").render(
         **{key: getattr(draft, key) for key in ("name", "compared", "tuned", "arms")},
+        told=f" --data-dir {draft.data_dir}" if draft.data_dir else "",
         metric=draft.usual.metric,
         direction=draft.usual.direction,
         trials=draft.trials,

@@ -87,7 +87,7 @@ def run_study(
         facts = environment() | {
             "data": {"name": data.name, "fingerprint": data.fingerprint, "part": data.part},
         }
-        if data.task == "regression":
+        if not DATASETS[data.name].classes:  # or else its name says it
             facts["worst_objective"] = worst_objective(spec, data)
         journal.session(facts, list(options.command))
         with tracking.Feeder(record, uri, wait=True) as feeder:

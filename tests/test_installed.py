@@ -169,7 +169,7 @@ def test_nothing_is_imported_before_it_is_named(offer: Install) -> None:
 def test_a_table_is_iterated_over_its_own_entries(offer: Install) -> None:
     before = list(ACTIVATIONS)
     offer("bent-two", BENT, {"study.activations": {"bent": "bent_two:BENT"}})
-    assert ACTIVATIONS["bent"].gain() == 1.0
+    assert ACTIVATIONS["bent"].he_gain() == 1.0
     assert list(ACTIVATIONS) == before
 
 

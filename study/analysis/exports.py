@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from study.analysis import frames
 from study.analysis.equivalence import rope_for
@@ -56,34 +56,48 @@ def scores_table(findings: Findings) -> pd.DataFrame:
 
 def claims_table(findings: Findings) -> pd.DataFrame:
     """One row a claim."""
-    import pandas as pd
-
     rows = [claim.to_json() for claim in findings.claims]
     nested = ("links", "order")
     told = [{key: value for key, value in row.items() if key not in nested} for row in rows]
     for row in told:
         row["claimed"], row["observed"] = " > ".join(row["claimed"]), " > ".join(row["observed"])
-    return pd.json_normalize(told, sep=" ")
+    return _flat(told, CLAIM)
 
 
 def links_table(findings: Findings) -> pd.DataFrame:
     """One row a link of a claimed order; ``claim`` is the claim's place in the study file, from 0.
     ``p_bh`` is p after Benjamini and Hochberg's correction over the links of all claims."""
-    import pandas as pd
-
     rows = [
         {"claim": place, "source": claim.claim.source, "metric": claim.claim.metric, **link.to_json()}
         for place, claim in enumerate(findings.claims)
         for link in claim.links
     ]
     corrected = false_discovery([row["p"] for row in rows])
-    return pd.json_normalize([{**row, "p_bh": p} for row, p in zip(rows, corrected, strict=True)], sep=" ")
+    return _flat([{**row, "p_bh": p} for row, p in zip(rows, corrected, strict=True)], LINK)
+
+
+def _flat(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Nested values as columns of their own; ``columns`` are those of a table without rows."""
+    import pandas as pd
+
+    return pd.json_normalize(rows, sep=" ") if rows else pd.DataFrame(columns=list(columns))
 
 
 def tuning_table(findings: Findings) -> pd.DataFrame:
     """One row an arm and tuning budget; see study.analysis.tuning_curves.curve_table."""
     return curve_table(tuning_curves(findings.spec, findings.results))
 
+
+CLAIM = (
+    *("claim", "kind", "source", "text", "metric", "margin", "test", "verdict", "reason", "needs"),
+    *("claimed", "observed", "tau", "tau_p", "estimate"),
+)
+LINK = (
+    *("claim", "source", "metric", "better", "worse", "verdict", "difference", "low", "high", "interval"),
+    *("n", "margin", "p", "p_reversed", "replicates_needed", "p_bh"),
+    *("beside interval", "beside low", "beside high"),
+    *("p_better n", "p_better share", "p_better low", "p_better high"),
+)
 
 TABLES: Mapping[str, Callable[[Findings], pd.DataFrame]] = {
     "trials": lambda findings: frames.trials(findings.results),

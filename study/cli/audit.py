@@ -23,9 +23,10 @@ def audit(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> Non
     """Check that nothing of a study was lost, doubled or left behind: its record against itself, against
     samplers made anew from it, and against MLflow.
 
-    Changes nothing. Exit code 1 where something was found, with a line for each: which promise (I1 to
+    Changes nothing. Exit code 1 where a promise was broken, with a line for each: which promise (I1 to
     I8), which trial, what is wrong. A study that is running, or was cut short, is judged by what it has
-    done so far; MLflow is compared once the study stands still.
+    done so far; MLflow is compared once the study stands still. A report that was written again since
+    breaks no promise, and is remarked on.
 
     \b
     Examples:
@@ -34,7 +35,9 @@ def audit(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> Non
       study audit cifar10-acts --json | jq .violations
     """
     from study import tracking
+    from study.analysis.wording import counted
     from study.audit import audit as find
+    from study.audit import remarks
     from study.record import StudyRecord
 
     record = StudyRecord.latest(root, name)
@@ -42,19 +45,21 @@ def audit(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> Non
     if uri is None and (root / "mlflow.db").is_file():
         uri = tracking.default_tracking_uri(root)
     violations = find(record, uri)
+    remarked = [] if violations else remarks(record, uri)
     full_name = f"{record.name}@{record.folder.name}"
     if as_json:
         facts = {"study": record.name, "digest": record.digest, "folder": str(record.folder)}
-        print_json({**facts, "ok": not violations, "violations": [vars(each) for each in violations]})
+        found = {"violations": [vars(each) for each in violations], "remarks": remarked}
+        print_json({**facts, "ok": not violations, **found})
     else:
-        for violation in violations:
-            click.echo(str(violation))
-        events = sum(1 for _ in record.events())
+        for line in (*map(str, violations), *remarked):
+            click.echo(line)
+        events = counted(sum(1 for _ in record.events()), "event")
         with_mlflow = "the record and MLflow agree" if uri else "no MLflow store was looked at"
         click.echo(
-            f"{full_name}: {len(violations)} violations in {events} events"
+            f"{full_name}: {counted(len(violations), 'violation')} in {events}"
             if violations
-            else f"{full_name}: nothing lost, doubled or left behind in {events} events; {with_mlflow}"
+            else f"{full_name}: nothing lost, doubled or left behind in {events}; {with_mlflow}"
         )
     if violations:
         raise Exit(1)

@@ -148,11 +148,12 @@ def check_data_set(name: str, data_dir: Path | None, as_json: bool) -> None:
     """
     from study.components.datasets import load_dataset
     from study.components.datasets.checking import describe
-    from study.components.datasets.own import load_own
+    from study.components.datasets.own import load_own, remark
 
     try:
         own = name.endswith(".npz")
-        facts = describe(load_own(name, data_dir) if own else load_dataset(name, data_dir))
+        data = load_own(name, data_dir) if own else load_dataset(name, data_dir)
+        facts = describe(data) | ({"remark": remark(data)} if own else {})
     except StudyError as error:
         if as_json:
             click.echo(json.dumps({"name": name, "ok": False, "error": str(error)}, indent=2))
@@ -175,6 +176,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
         lines[f"channel {statistic}"] = _numbers(facts[statistic])
         lines[f"published {statistic}"] = _numbers(facts[f"published_{statistic}"])
     lines["fingerprint"] = facts["fingerprint"]
+    if facts.get("remark"):
+        lines["remark"] = facts["remark"]
     for label, value in lines.items():
         click.echo(f"{label:<16}{value}")
 

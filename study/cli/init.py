@@ -15,8 +15,10 @@ from study import studyfile
 from study.cli.options import json_option, print_json
 from study.drafting import SCHEMA, USUAL, Draft, parse_compared, parse_tuned, written
 from study.errors import StudyFileError
+from study.places import default_data_dir
 
 if TYPE_CHECKING:
+    from study.components.datasets import LoadedData
     from study.spec import StudySpec
 
 Value = TypeVar("Value")
@@ -29,9 +31,9 @@ LEARNING_RATE = "optimizer.lr"
 
 @click.command()
 @click.argument("name", metavar="NAME|FILE")
-@click.option("--dataset", help="See: study data list.  [default: digits]")
+@click.option("--dataset", help="See: study data list.  [default: digits, or what --file has]")
 @click.option(
-    "--file", default="", metavar="NPZ", help="Your own data, where --dataset reads a file of yours."
+    "--file", default="", metavar="NPZ", help="Your own data, in the data folder or the current one."
 )
 @click.option(
     "--compare", multiple=True, metavar="KEY=A,B", help="What is compared; each combination is an arm."
@@ -40,7 +42,7 @@ LEARNING_RATE = "optimizer.lr"
     "--tune", multiple=True, metavar="KEY=LOW:HIGH", help="What is tuned in each arm; or choices, KEY=A,B."
 )
 @click.option("--question", help="What the study is to answer.")
-@click.option("--model", default="", help="The network.  [default: all_cnn_c, or mlp in regression]")
+@click.option("--model", default="", help="The network.  [default: all_cnn_c, or mlp for vectors]")
 @click.option("--optimizer", default="sgd", show_default=True, help="The optimizer.")
 @click.option("--epochs", type=click.IntRange(1), help="Of each training.  [default: 10]")
 @click.option(
@@ -69,7 +71,8 @@ def init(
     """Write a commented study file, NAME.toml, that `study check` passes; beside it its JSON Schema.
 
     At a terminal it asks for what is not given; elsewhere, and with --yes, it takes the defaults.
-    Nothing is ever overwritten.
+    Nothing is ever overwritten. A file of your own is read: what it has says which data set, and which
+    network.
 
     \b
     Examples:
@@ -77,18 +80,21 @@ def init(
       study init mine --yes                              relu and elu, with and without batch norm
       study init mine --compare optimizer.name=sgd,adamw --tune optimizer.lr=1e-5:1.0
       study init ./studies/mine.toml --dataset cifar10 --epochs 20 --trials 16
-      study init waves --dataset npz_regression --file waves.npz --compare loss.name=mse,mae
+      study init waves --file waves.npz --compare loss.name=mse,mae
     """
     path = path_of(name)
     ask = not yes and not as_json and sys.stdin.isatty()
-    dataset = dataset or asked(ask, "Data set", "digits")
-    task = task_of(dataset)
+    data, told = own_data(file, dataset) if file and names_own(dataset) else (None, "")
+    dataset = data.name if data else dataset or asked(ask, "Data set", "digits")
+    task, shape = task_and_shape(dataset, data)
     if file and not dataset.startswith("npz_"):
         raise StudyFileError(
             f"--file {file}", f"{dataset} is not read from a file of yours", None, "--dataset npz_regression"
         )
     if dataset.startswith("npz_") and not file:
         raise StudyFileError(f"--dataset {dataset}", "is read from a file of yours", None, "--file mine.npz")
+    if len(shape) == 1:
+        model = model or "mlp"
     compare = compare or tuple(asked(ask, "Compared, KEY=A,B", " ".join(USUAL[task].compare)).split())
     tune = tune or tuple(asked(ask, "Tuned in each arm, KEY=LOW:HIGH", TUNE).split())
     epochs = epochs or int(asked(ask, "Epochs", "10", click.IntRange(1)))
@@ -102,6 +108,7 @@ def init(
         tuned,
         dataset=dataset,
         file=file,
+        data_dir=told,
         task=task,
         model=model,
         optimizer=optimizer,
@@ -110,7 +117,7 @@ def init(
         replicates=replicates,
         question=question or "",
     )
-    text, spec = checked(draft, path)
+    text, spec = checked(draft, path, data)
     write_new(path, text)
     schema = write_schema(path.parent / SCHEMA)
     arms = [arm.name for arm in spec.arms()]
@@ -119,14 +126,44 @@ def init(
         print_json({**document, "trials": spec.trial_count})
         return
     click.echo(f"{path}: {len(arms)} arms ({', '.join(arms)}), {spec.trial_count} trials")
-    click.echo(f"next: study plan {path_text(path)}")
+    if said := remark_on(data):
+        click.echo(said)
+    click.echo(f"next: study plan {path_text(path)}{f' --data-dir {told}' if told else ''}")
 
 
-def task_of(dataset: str) -> str:
+def names_own(dataset: str | None) -> bool:
+    """Whether it is a data set that is read from a user's own file, or left to that to say."""
+    return dataset is None or dataset.startswith("npz_")
+
+
+def own_data(file: str, dataset: str | None) -> tuple[LoadedData, str]:
+    """The user's own file, read as ``dataset`` or as what it has, from the data folder or else the current
+    one; and the folder that commands must be told to find it. StudyError where it is missing or broken."""
+    from study.components.datasets import load_dataset
+    from study.components.datasets.own import load_own, located
+
+    usual = default_data_dir(None)
+    there = located(file, usual).exists()
+    folder = located("", usual) if there else Path()
+    if not (folder / file).exists():
+        way_out = "its path is from the data folder, or from here"
+        raise StudyFileError(f"--file {file}", "there is no such file", None, way_out)
+    data = load_dataset(dataset, folder, file) if dataset else load_own(file, folder)
+    return data, "" if there else "."
+
+
+def task_and_shape(dataset: str, data: LoadedData | None) -> tuple[str, tuple[int, ...]]:
     """Of a data set that the project knows; raises UnknownName for another."""
     from study.components.datasets import DATASETS
 
-    return DATASETS[dataset].task
+    info = DATASETS[dataset]
+    return info.task, data.train_inputs.shape[1:] if data else info.shape
+
+
+def remark_on(data: LoadedData | None) -> str:
+    from study.components.datasets.own import remark
+
+    return f"{data.origin}: {remark(data)}" if data and remark(data) else ""
 
 
 def by_key(option: str, parsed: Iterable[tuple[str, Value]]) -> dict[str, Value]:
@@ -162,14 +199,17 @@ def refuse_existing(path: Path) -> None:
         )
 
 
-def checked(draft: Draft, path: Path) -> tuple[str, StudySpec]:
-    """The file's text, once all that `study check` looks at holds, in every profile."""
-    from study.check import check
+def checked(draft: Draft, path: Path, data: LoadedData | None) -> tuple[str, StudySpec]:
+    """The file's text, once all that `study check` looks at holds, in every profile; ``data`` is the user's
+    own."""
+    from study.check import check, check_against
 
     table = studyfile.parse(written(draft), path.name)
     spec, *others = (studyfile.resolve(table, path, each, ()) for each in (None, *studyfile.profiles(table)))
     for each in (spec, *others):
         check(each)
+        if data:
+            check_against(each, data)
     return written(replace(draft, arms=[arm.name for arm in spec.arms()])), spec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -23,6 +23,9 @@ from study.places import default_data_dir
 from study.space import Scalar
 from study.spec import Arm, StudySpec
 from study.typical import example
+
+if TYPE_CHECKING:
+    from study.components.datasets import DatasetInfo
 
 
 @click.command()
@@ -51,7 +54,7 @@ def plan(
     else in pilots.
 
     Gradients are those of one batch each, and the most that a trial takes: optimizers with a line search
-    take many a step.
+    take many a step. They are left out where a file of your own cannot be read.
 
     \b
     Examples:
@@ -60,11 +63,13 @@ def plan(
       study plan ./mine.toml --no-measure --json
     """
     spec = load_checked(name, profile, overrides)
+    folder = default_data_dir(data_dir)
     concurrent = max_concurrent or spec.resources.max_concurrent or slots_here(spec)
     foreseen = foresight(spec, _earlier(spec, root))
-    document = {**_counts(spec), "concurrent": concurrent, "power": foreseen.to_json(), "time": None}
+    counts = _counts(spec, _known(spec, folder))
+    document = {**counts, "concurrent": concurrent, "power": foreseen.to_json(), "time": None}
     if not no_measure:
-        document["time"] = _measured(spec, default_data_dir(data_dir), concurrent)
+        document["time"] = _measured(spec, folder, concurrent)
     print_json(document) if as_json else _print(spec, document, foreseen)
 
 
@@ -73,7 +78,7 @@ def slots_here(spec: StudySpec) -> int:
     return max(1, (os.cpu_count() or 1) // spec.resources.cpus_per_trial)
 
 
-def _counts(spec: StudySpec) -> dict[str, Any]:
+def _counts(spec: StudySpec, info: DatasetInfo | None) -> dict[str, Any]:
     search = spec.search
     return {
         "study": spec.name,
@@ -83,7 +88,7 @@ def _counts(spec: StudySpec) -> dict[str, Any]:
             {
                 "arm": arm.name,
                 "tuned": [f"{e.key} in {e.distribution}" for e in arm.space.entries],
-                "gradient_evaluations": _gradients(spec, arm),
+                "gradient_evaluations": None if info is None else _gradients(spec, arm, info),
             }
             for arm in spec.arms()
         ],
@@ -94,13 +99,29 @@ def _counts(spec: StudySpec) -> dict[str, Any]:
     }
 
 
-def _gradients(spec: StudySpec, arm: Arm) -> int:
+def _known(spec: StudySpec, data_dir: Path | None) -> DatasetInfo | None:
+    """The data set; how large a user's own file is shows when it is read: None where it cannot be, or does
+    not fit the study."""
+    from study.check import check_against, info_of
+    from study.components.datasets import DATASETS, load_dataset
+
+    held = spec.arms()[0].held
+    info = DATASETS[str(held["dataset.name"])]
+    if info.load_file is None:
+        return info
+    try:
+        data = load_dataset(info.name, data_dir, str(held["dataset.path"]))
+        check_against(spec, data)
+        return info_of(data)
+    except StudyError:
+        return None  # why stands in the place of the time
+
+
+def _gradients(spec: StudySpec, arm: Arm, info: DatasetInfo) -> int:
     """The most that a trial takes, with everything tuned in the middle of its range."""
-    from study.components.datasets import DATASETS
     from study.needs import gradient_evaluations
 
-    values = example(spec, arm, 0).hyperparameters
-    return gradient_evaluations(values, DATASETS[str(values["dataset.name"])])
+    return gradient_evaluations(example(spec, arm, 0).hyperparameters, info)
 
 
 def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[str, Any]:
@@ -163,9 +184,11 @@ def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> No
     )
     for arm in document["arms"]:
         measured = (time or {}).get("arms", {}).get(arm["arm"])
-        speed = f"{measured['trial_s']:g} s and " if measured else ""
-        gradients = f"{speed}{arm['gradient_evaluations']:,} gradients a trial"
-        click.echo(f"  {arm['arm']}: {gradients}, tunes {'; '.join(arm['tuned']) or 'nothing'}")
+        gradients = arm["gradient_evaluations"]
+        costs = [f"{measured['trial_s']:g} s"] if measured else []
+        costs += [] if gradients is None else [f"{gradients:,} gradients"]
+        cost = f"{' and '.join(costs)} a trial, " if costs else ""
+        click.echo(f"  {arm['arm']}: {cost}tunes {'; '.join(arm['tuned']) or 'nothing'}")
         if measured and measured["diverged"]:
             why = f"a warm-up with all in the middle of its range ended {measured['diverged']}"
             click.echo(f"    {why}: optimizer.lr may lie too high")

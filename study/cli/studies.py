@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from study import studyfile
-from study.cli.options import json_option, load_checked, print_json, study_options
+from study.cli.options import data_dir_option, json_option, load_checked, print_json, study_options
 from study.errors import StudyError
+from study.places import default_data_dir
 from study.spec import Arm, StudySpec
+
+if TYPE_CHECKING:
+    from study.components.datasets import LoadedData
 
 
 @click.command("list")
@@ -84,18 +89,25 @@ def _tuned(arm: Arm) -> list[str]:
 
 @click.command()
 @study_options
+@data_dir_option
 @json_option
-def check(name: str, profile: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def check(
+    name: str, profile: str | None, overrides: tuple[str, ...], data_dir: Path | None, as_json: bool
+) -> None:
     """Check a study file: every key, value, name and combination, in every profile. Runs nothing.
+
+    A file of your own that it names is read where it is found, and the study held against it.
 
     \b
     Examples:
       study check cifar10-acts
       study check ./mine.toml --profile laptop
+      study check ./waves.toml --data-dir .
     """
     table = studyfile.read(studyfile.find(name))
     chosen = [profile] if profile else [None, *studyfile.profiles(table)]
     specs = [(each, load_checked(name, each, overrides)) for each in chosen]
+    unseen = _check_own_files((spec for _, spec in specs), default_data_dir(data_dir))
     if as_json:
         print_json(
             {
@@ -110,6 +122,31 @@ def check(name: str, profile: str | None, overrides: tuple[str, ...], as_json: b
         click.echo(
             f"ok  {spec.name}@{spec.digest}  {label}: {arms} arm{'s' * (arms > 1)}, {spec.trial_count} trials"
         )
+    for file in unseen:
+        click.echo(f"not looked at: {file} is not there; see --data-dir")
+
+
+def _check_own_files(specs: Iterable[StudySpec], data_dir: Path | None) -> list[Path]:
+    """Hold each study against the user's own file that it names, read once; the files that are not there.
+    Raises StudyError where a file is broken, or a study does not fit it."""
+    from study.check import check_against
+    from study.components.datasets import DATASETS, load_dataset
+    from study.components.datasets.own import located
+
+    files: dict[tuple[str, str], LoadedData] = {}
+    unseen: dict[Path, None] = {}
+    for spec in specs:
+        held = spec.arms()[0].held
+        name, path = str(held["dataset.name"]), str(held.get("dataset.path", ""))
+        if DATASETS[name].load_file is None:
+            continue
+        if not located(path, data_dir).exists():
+            unseen[located(path, data_dir)] = None
+            continue
+        if (name, path) not in files:
+            files[name, path] = load_dataset(name, data_dir, path)
+        check_against(spec, files[name, path])
+    return list(unseen)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 import rich_click as click
 
 from study import tracking
+from study.analysis.wording import counted, counted_are
 from study.cli import completing
 from study.cli.options import json_option, out_option, print_json
 from study.errors import StudyUnfinished, TrackingError
@@ -38,10 +39,11 @@ def sync(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> None
         done = tracking.sync(record, uri)
     except TrackingError as error:
         left = tracking.pending(record, uri)
-        raise StudyUnfinished(f"{error}; {left} records are pending; try again later") from error
+        raise StudyUnfinished(f"{error}; {counted_are(left, 'record')} pending; try again later") from error
     full_name = f"{record.name}@{record.folder.name}"
     if as_json:
         facts = {"study": record.name, "digest": record.digest, "folder": str(record.folder)}
         print_json({**facts, **asdict(done), "pending": tracking.pending(record, uri)})
     else:
-        click.echo(f"{full_name}: {done.events} events and {done.files} files were brought into MLflow")
+        what = f"{counted(done.events, 'event')} and {counted(done.files, 'file')}"
+        click.echo(f"{full_name}: {what} were brought into MLflow")

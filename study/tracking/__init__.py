@@ -21,7 +21,7 @@ from study.tracking.audit import differences, left_running
 from study.tracking.feeder import Feeder, Synced, sync
 from study.tracking.fetching import Fetched, fetch
 from study.tracking.models import Registered, log, logged, register, run_of
-from study.tracking.outbox import pending
+from study.tracking.outbox import pending, pending_events
 
 __all__ = [
     "Feeder",
@@ -36,6 +36,7 @@ __all__ = [
     "log",
     "logged",
     "pending",
+    "pending_events",
     "register",
     "run_of",
     "sync",

@@ -67,10 +67,16 @@ def save(record: StudyRecord, uri: str, cursor: Cursor) -> None:
 def pending(record: StudyRecord, uri: str, whole: bool = True) -> int:
     """How many journal events and files the store at ``uri`` has not been given yet; where all should be
     ``whole``, as at a session's end, the journal itself counts as one of the files."""
+    return pending_events(record, uri, whole) + len(pending_files(record, load(record, uri)))
+
+
+def pending_events(record: StudyRecord, uri: str, whole: bool = True) -> int:
+    """As ``pending``, of the journal alone: a report's files can be made anew, and differ in nothing that
+    counts."""
     cursor = load(record, uri)
     events = sum(event["event"] not in SILENT for event, _ in events_from(record, cursor.position))
     journal = whole and (events > 0 or cursor.archived < cursor.position)
-    return events + len(pending_files(record, cursor)) + journal
+    return events + journal
 
 
 def pending_files(record: StudyRecord, cursor: Cursor) -> dict[str, str]:

@@ -78,6 +78,16 @@ def test_a_study_with_little_in_it_has_every_table(tmp_path: Path, results: dict
         table.to_parquet(tmp_path / f"{name}.parquet")
 
 
+@pytest.mark.parametrize("table", ["claims", "links"])
+def test_a_table_without_rows_has_the_header_of_one_with_rows(tmp_path: Path, table: str) -> None:
+    headers = []
+    for folder, claims in (("with", [claim("elu", "relu", "tanh")]), ("without", [])):
+        spec = planted_spec(*LEVELS, trials=4, replicates=5, claims=claims)
+        record = planted_record(tmp_path / folder, spec, simulated(spec, LEVELS))
+        headers.append(TABLES[table](read_findings(record)).columns.tolist())
+    assert headers[0] == headers[1]
+
+
 def test_text_that_a_spreadsheet_would_run_is_quoted() -> None:
     table = for_spreadsheets(pd.DataFrame({"=a": ["=1+1", "b"], "n": [-1.0, 2.0]}))
     assert table.columns.tolist() == ["'=a", "n"]

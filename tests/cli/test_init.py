@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from study import studyfile
@@ -17,6 +19,7 @@ from tests.cli.conftest import Command, assert_one_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SIZES = {"train": 60, "test": 30}
 VARIANTS = {
     "defaults": (),
     "optimizers": ("--compare", "optimizer.name=sgd,adamw", "--tune", "optimizer.lr=1e-5:1.0"),
@@ -24,7 +27,6 @@ VARIANTS = {
     "sizes": ("--compare", "dataset.train_size=100,1000", "--replicates", "0"),
     "cifar": ("--dataset", "cifar10", "--epochs", "30", "--trials", "16"),
     "numbers": ("--dataset", "sinc"),
-    "own data": ("--dataset", "npz_regression", "--file", "waves.npz", "--compare", "loss.name=mse,mae"),
     "a question": ("--question", 'Is "elu" any good?\tReally?'),
 }
 
@@ -40,12 +42,70 @@ def test_what_it_writes_passes_the_check(flags: tuple[str, ...], study: Command)
 
 @pytest.mark.parametrize(
     ("flags", "way_out"),
-    [(("--dataset", "npz_regression"), "--file mine.npz"), (("--file", "a.npz"), "--dataset npz_regression")],
+    [
+        (("--dataset", "npz_regression"), "--file mine.npz"),
+        (("--file", "a.npz"), "--file a.npz: there is no such file"),
+        (("--dataset", "digits", "--file", "a.npz"), "--dataset npz_regression"),
+    ],
 )
 def test_a_file_of_ones_own_goes_with_the_data_sets_that_are_read_from_one(
     flags: tuple[str, ...], way_out: str, study: Command
 ) -> None:
     assert_one_line(study("init", "fresh", "--yes", *flags), way_out)
+
+
+def own(folder: Path, **changes: Any) -> Path:
+    """A file of three classes of vectors."""
+    draw = np.random.default_rng(0)
+    arrays = {"train_x": draw.normal(size=(60, 5)), "train_y": np.arange(60) % 3}
+    arrays |= {"test_x": draw.normal(size=(30, 5)), "test_y": np.arange(30) % 3}
+    np.savez(folder / "own.npz", **(arrays | changes))
+    return folder / "own.npz"
+
+
+@pytest.mark.parametrize(
+    ("changes", "dataset", "model"),
+    [
+        ({}, "npz_classification", "mlp"),
+        ({"train_y": np.linspace(0, 1, 60), "test_y": np.linspace(0, 1, 30)}, "npz_regression", "mlp"),
+        (
+            {f"{split}_x": np.arange(n * 64, dtype="u1").reshape(n, 8, 8, 1) for split, n in SIZES.items()},
+            *("npz_classification", "all_cnn_c"),
+        ),
+    ],
+    ids=["vectors", "numbers", "pictures"],
+)
+def test_a_file_of_ones_own_says_which_data_set_and_network(
+    changes: dict[str, Any], dataset: str, model: str, study: Command, folder: Path
+) -> None:
+    own(folder, **changes)
+    said = study("init", "fresh", "--yes", "--file", "own.npz")
+    assert said.out.endswith("next: study plan ./fresh.toml --data-dir .\n"), said.err
+    held = tomllib.loads((folder / "fresh.toml").read_text("utf-8"))["fixed"]
+    assert (held["dataset"]["name"], held["model"]["name"]) == (dataset, model)
+    checked = study("check", "./fresh.toml", "--data-dir", ".")
+    assert (checked.code, checked.err, "not looked at" in checked.out) == (0, "", False)
+
+
+def test_a_file_in_the_data_folder_needs_no_data_dir(study: Command, folder: Path) -> None:
+    file = own(folder)
+    assert study("init", "fresh", "--yes", "--file", str(file)).out.endswith("plan ./fresh.toml\n")
+
+
+def test_a_broken_file_is_refused_as_the_data_check_refuses_it(study: Command, folder: Path) -> None:
+    own(folder, train_x=np.full((60, 5), np.nan))
+    said = study("init", "fresh", "--yes", "--file", "own.npz")
+    assert_one_line(said, "own.npz: train_x: numbers must be finite")
+    assert said.err == study("data", "check", "own.npz").err
+    assert not (folder / "fresh.toml").exists()
+
+
+def test_the_check_holds_a_study_against_the_file_where_it_is_found(study: Command, folder: Path) -> None:
+    own(folder)
+    study("init", "fresh", "--yes", "--file", "own.npz")
+    pictures = ("check", "./fresh.toml", "--set", "fixed.model.name=all_cnn_c")
+    assert "own.npz is not there" in study(*pictures).out
+    assert_one_line(study(*pictures, "--data-dir", "."), "all_cnn_c needs pictures", "e.g. mlp")
 
 
 def test_every_part_has_a_comment_and_the_schema_is_named(study: Command, folder: Path) -> None:

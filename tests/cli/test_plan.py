@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from study.spec import StudySpec
 from tests.analysis.planted import by_id, planted_record, planted_spec, scores
 from tests.cli.conftest import Command
@@ -49,6 +51,32 @@ def test_a_plan_counts_the_gradients_of_a_line_search(study: Command, folder: Pa
     arms = json.loads(study("plan", "./mine.toml", "--no-measure", "--json").out)["arms"]
     # An epoch is a step, and a step of 8 iterations 11 gradients.
     assert [arm["gradient_evaluations"] for arm in arms] == [2 * 11] * 2
+
+
+def own(study: Command, folder: Path) -> None:
+    """A study of 70 examples in a file of one's own."""
+    x, y = np.random.default_rng(0).normal(size=(80, 3)), np.arange(80) % 2
+    np.savez(folder / "own.npz", train_x=x[:70], train_y=y[:70], test_x=x[70:], test_y=y[70:])
+    assert study("init", "fresh", "--yes", "--file", "own.npz", "--epochs", "2").code == 0
+
+
+def test_a_plan_counts_the_gradients_of_a_file_of_ones_own(study: Command, folder: Path) -> None:
+    own(study, folder)
+    flags = ("plan", "./fresh.toml", "--no-measure", "--json")
+    there, away = (json.loads(study(*flags, "--data-dir", at).out) for at in (".", "nowhere"))
+    assert {arm["gradient_evaluations"] for arm in there["arms"]} == {2 * 1}  # 63 of 70, in batches of 64
+    assert {arm["gradient_evaluations"] for arm in away["arms"]} == {None}
+    said = study("plan", "./fresh.toml", "--data-dir", "nowhere")
+    assert "relu: tunes optimizer.lr" in said.out
+    assert "there is no such file" in said.out
+
+
+def test_a_plan_says_why_a_file_of_ones_own_does_not_fit(study: Command, folder: Path) -> None:
+    own(study, folder)
+    said = study("plan", "./fresh.toml", "--data-dir", ".", "--set", "fixed.dataset.validation_size=100")
+    assert (said.code, said.err) == (0, "")
+    assert "relu: tunes optimizer.lr" in said.out
+    assert "no estimate of time: fresh.toml: fixed.dataset.validation_size" in said.out
 
 
 def test_a_plan_says_what_its_replicates_can_tell(study: Command) -> None:

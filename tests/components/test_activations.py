@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import prelu
 
-from study.components.activations import ACTIVATIONS, Activation, nonlinearity
+from study.components.activations import ACTIVATIONS, Activation, elu, nonlinearity
+from study.errors import StudyError
 
 Z = torch.linspace(-12, 12, 48_001, dtype=torch.float64)
 DENSITY = torch.exp(-(Z**2) / 2) / math.sqrt(2 * math.pi)
@@ -34,12 +35,32 @@ def test_the_gain_keeps_the_second_moment_of_a_standard_normal(
     squares = apply(ACTIVATIONS[name], Z, **arguments).square().mean(dim=0)
     moment = torch.trapezoid(squares * DENSITY, Z).item()
     # The trapezoid's error at the kink is of the order of the squared step, 2.5e-7.
-    assert ACTIVATIONS[name].gain(**arguments) ** 2 * moment == pytest.approx(1, abs=1e-6)
+    assert ACTIVATIONS[name].he_gain(**arguments) ** 2 * moment == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize(("name", "gain"), CONVENTIONS.items())
 def test_the_saturating_ones_have_the_gain_that_torch_gives_them(name: str, gain: float) -> None:
-    assert ACTIVATIONS[name].gain() == gain
+    assert ACTIVATIONS[name].he_gain() == gain
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in CONVENTIONS])
+def test_a_gain_that_is_not_given_is_measured(name: str) -> None:
+    entry = ACTIVATIONS[name]
+    bare = Activation(entry.build, factor=entry.factor)
+    assert bare.he_gain() == pytest.approx(entry.he_gain(), rel=1e-6 if name == "leaky_relu" else 1e-7)
+
+
+def test_measuring_a_gain_takes_the_arguments_and_draws_nothing() -> None:
+    state = torch.get_rng_state()
+    assert Activation(elu).he_gain(alpha=0.5) == pytest.approx(
+        ACTIVATIONS["elu"].he_gain(alpha=0.5), rel=1e-12
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_gain_that_cannot_be_measured_is_asked_for() -> None:
+    with pytest.raises(StudyError, match="give its Activation a gain"):
+        Activation(lambda channels: torch.nn.Threshold(100.0, 0.0)).he_gain()
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

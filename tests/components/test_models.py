@@ -112,7 +112,7 @@ def test_nothing_follows_the_last_convolution_but_the_average() -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "elu", "crelu", "silu"])
 def test_weights_have_he_s_variance(activation: str) -> None:
-    gain = ACTIVATIONS[activation].gain()
+    gain = ACTIVATIONS[activation].he_gain()
     for conv in convolutions(all_cnn_c(activation=activation))[1:8]:
         fan_in = conv.in_channels * conv.kernel_size[0] ** 2
         # 36,864 draws and more: the sample's deviation is 0.4 % of itself at most.

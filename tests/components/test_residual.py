@@ -134,7 +134,7 @@ def test_zero_init_zeroes_the_last_scale_of_each_branch_alone() -> None:
 def test_weights_have_he_s_variance(name: str, activation: str) -> None:
     for block in blocks(network(name, activation, depth=8, width=2.0)):
         for conv in (each for each in block.modules() if isinstance(each, nn.Conv2d)):
-            expected = ACTIVATIONS[activation].gain() / conv.weight[0].numel() ** 0.5
+            expected = ACTIVATIONS[activation].he_gain() / conv.weight[0].numel() ** 0.5
             assert conv.weight.std().item() == pytest.approx(expected, rel=0.03)
 
 

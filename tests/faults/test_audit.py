@@ -14,7 +14,7 @@ from study.audit import audit
 from study.cli import run as command
 from study.record import JournalWriter, StudyRecord, checkpoint_folder
 from study.tracking import default_tracking_uri, sync
-from tests.faults.toy import TABLE, a_study, conducting, failed, outcome, rows, run_computed
+from tests.faults.toy import CHANCE, TABLE, a_study, conducting, failed, outcome, rows, run_computed
 
 pytestmark = pytest.mark.faults
 
@@ -112,6 +112,25 @@ def test_the_best_trial_that_failed_at_first_changes_nothing_that_is_being_confi
         settings = [config.hyperparameters for config in conductor.arms["relu"].asked["confirm"].values()]
     assert settings == [settings[0]] * 3
     assert settings[0] != best.config.hyperparameters
+
+
+def note_chance(events: list[Event], noted: str) -> None:
+    for event in events:
+        if event["event"] == "session" and noted == "by the session":
+            event["environment"]["worst_objective"] = CHANCE
+        if event["event"] == "result" and noted == "by the trials":
+            event["result"]["environment"] = {"worst": {"accuracy": CHANCE}}
+
+
+@pytest.mark.parametrize("noted", ["by the session", "by the trials", "by nobody, as none ended"])
+def test_a_study_of_ones_own_classes_is_made_anew_from_what_was_noted(tmp_path: Path, noted: str) -> None:
+    """What a trial is told that learned nothing does not follow from the data set's name."""
+    own = {"dataset": {"name": "npz_classification", "path": "own.npz"}}
+    with conducting(tmp_path, a_study({**TABLE, "fixed": {**TABLE["fixed"], **own}})) as conductor:
+        run_computed(conductor, 0 if noted.startswith("by nobody") else 7)
+    record = StudyRecord.latest(tmp_path, "toy")
+    rewrite(record, lambda events: note_chance(events, noted))
+    assert audit(record) == []
 
 
 # -- loud --------------------------------------------------------------------------------------------
@@ -287,6 +306,18 @@ def test_what_has_not_reached_mlflow_is_named_with_the_way_there(record: StudyRe
     (found,) = audit(record, uri)
     assert found.invariant == "I4"
     assert "study sync toy" in found.says
+
+
+def test_a_report_that_was_written_again_is_remarked_on_and_no_violation(
+    record: StudyRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = record.folder.parent.parent
+    sync(record, default_tracking_uri(root))
+    (record.folder / "report.html").write_text("anew")
+    assert command(["audit", "toy", "--out", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "of the report's files 1 is newer" in said
+    assert "nothing lost" in said
 
 
 def test_a_run_that_nobody_carries_on_is_left_behind(tmp_path: Path) -> None:
