@@ -35,7 +35,8 @@ class Usual:
 class Draft:
     """What a new study compares, tunes and holds. ``compared`` has a list of values for each
     *component.argument*, ``tuned`` a range or a list of choices; ``file`` is the user's own data, for the
-    data sets that are read from one, and ``data_dir`` the folder that commands must be told to find it."""
+    data sets that are read from one, ``data_dir`` the folder that commands must be told to find it, and
+    ``examples`` how many it has to train on."""
 
     name: str
     compared: Mapping[str, list[Scalar]]
@@ -43,6 +44,7 @@ class Draft:
     dataset: str = "digits"
     file: str = ""
     data_dir: str = ""
+    examples: int | None = None
     task: str = "classification"
     model: str = ""
     optimizer: str = "sgd"
@@ -66,7 +68,7 @@ class Draft:
             "loss": {"name": self.usual.loss},
             "optimizer": {"name": self.optimizer, **MOMENTA.get(self.optimizer, {})},
             "schedule": {"name": "cosine"},
-            "training": {"epochs": self.epochs, "batch_size": 64},
+            "training": {"epochs": self.epochs, "batch_size": batch_size_for(self.examples)},
         }
         taken = {*self.compared, *self.tuned}
         kept = {component: table for component, table in held.items() if f"{component}.name" not in taken}
@@ -83,6 +85,13 @@ class Draft:
         verb = "is" if len(varied) == 1 else "are"
         data = Path(self.file).name or self.dataset
         return self.question or f"Which {' and '.join(varied)} {verb} best on {data}?"
+
+
+def batch_size_for(examples: int | None) -> int:
+    """The usual one, or a power of two of which four or more make up so few training examples."""
+    if examples is None or examples >= 4 * USUAL_BATCH:
+        return USUAL_BATCH
+    return 1 << max(0, (examples // 4).bit_length() - 1)
 
 
 def written(draft: Draft) -> str:
@@ -154,6 +163,8 @@ def _range(text: str) -> dict[str, Scalar]:
     wide = low > 0 and high >= LOG_FROM * low
     return {"low": low, "high": high, **({"log": True} if wide else {})}
 
+
+USUAL_BATCH = 64
 
 # What goes with a name, where it has such an argument.
 WIDTHS: Mapping[str, dict[str, Scalar]] = {"all_cnn_c": {"width": 0.25}}

@@ -211,6 +211,23 @@ def test_a_finished_study_is_not_run_again(ran: study.Record) -> None:
     assert again.results() == ran.results()
 
 
+def test_fresh_starts_over_in_a_new_folder(file: Path, tmp_path: Path) -> None:
+    def quick(
+        config: study.TrialConfig, data: LoadedData, report: Callable[[Row], None]
+    ) -> study.TrialResult:
+        metrics = {"val_accuracy": 0.5, "test_accuracy": 0.5}
+        return study.TrialResult(config, study.Verdict("ok"), metrics=metrics)
+
+    few = ("search.trials_per_arm=1", "search.replicates=1")
+    first, same, other = (
+        study.run(file, overrides=few, out=tmp_path / "runs", train=quick, fresh=fresh)
+        for fresh in (False, False, True)
+    )
+    assert same.folder == first.folder
+    assert other.folder.name == f"{first.folder.name}-2"
+    assert other.finished
+
+
 def test_the_newest_record_is_found_by_name(ran: study.Record) -> None:
     root = ran.folder.parents[1]
     assert study.latest("digits", out=root).folder == ran.folder

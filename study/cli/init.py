@@ -109,6 +109,7 @@ def init(
         dataset=dataset,
         file=file,
         data_dir=told,
+        examples=len(data.train_inputs) if data else None,
         task=task,
         model=model,
         optimizer=optimizer,

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from study import studyfile
+from study.drafting import batch_size_for
 from tests.cli.conftest import Command, assert_one_line
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,13 @@ def test_a_file_of_ones_own_says_which_data_set_and_network(
     assert (held["dataset"]["name"], held["model"]["name"]) == (dataset, model)
     checked = study("check", "./fresh.toml", "--data-dir", ".")
     assert (checked.code, checked.err, "not looked at" in checked.out) == (0, "", False)
+
+
+@pytest.mark.parametrize(
+    ("examples", "size"), [(None, 64), (256, 64), (255, 32), (70, 16), (8, 2), (4, 1), (1, 1)]
+)
+def test_a_batch_is_a_quarter_of_few_examples_at_the_most(examples: int | None, size: int) -> None:
+    assert batch_size_for(examples) == size
 
 
 def test_a_file_in_the_data_folder_needs_no_data_dir(study: Command, folder: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_plan_counts_the_gradients_of_a_file_of_ones_own(study: Command, folde
     own(study, folder)
     flags = ("plan", "./fresh.toml", "--no-measure", "--json")
     there, away = (json.loads(study(*flags, "--data-dir", at).out) for at in (".", "nowhere"))
-    assert {arm["gradient_evaluations"] for arm in there["arms"]} == {2 * 1}  # 63 of 70, in batches of 64
+    assert {arm["gradient_evaluations"] for arm in there["arms"]} == {2 * 4}  # 63 of 70, in batches of 16
     assert {arm["gradient_evaluations"] for arm in away["arms"]} == {None}
     said = study("plan", "./fresh.toml", "--data-dir", "nowhere")
     assert "relu: tunes optimizer.lr" in said.out

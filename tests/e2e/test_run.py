@@ -163,6 +163,7 @@ def test_a_study_interrupted_and_killed_ends_like_an_undisturbed_one(start: Star
     assert differences(record, default_tracking_uri(tmp_path / "runs")) == []
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_trial_a_new_attempt_and_nothing_else(start: Start, tmp_path: Path) -> None:
     process = start("run", "../files/mine.toml", "--set", "fixed.training.epochs=60")
     wait_for(tmp_path / "runs", "epoch", 10)  # the first two trials are under way
@@ -191,13 +192,3 @@ def test_a_second_driver_of_the_same_study_is_turned_away(start: Start, tmp_path
     assert code == 2
     assert "is running in another process" in err.splitlines()[-1]
     assert end(first)[0] == 0
-
-
-def test_fresh_starts_over_in_a_new_folder(start: Start, tmp_path: Path) -> None:
-    arms = ("--set", "search.trials_per_arm=1", "--set", "search.replicates=1")
-    for more in ([], ["--fresh"]):
-        code, _, err = end(start("run", "../files/mine.toml", *arms, *more))
-        assert code == 0, err
-    folders = sorted(path.name for path in (tmp_path / "runs" / "mine").iterdir())
-    assert len(folders) == 2
-    assert folders[1] == f"{folders[0]}-2"
