@@ -23,7 +23,7 @@ from study.seeding import derive_seed
 from study.silence import Silence
 from study.space import Scalar
 from study.spec import Arm, StudySpec
-from study.trial import PHASES, Phase, Row, TrialConfig, TrialResult
+from study.trial import PHASES, Phase, Row, TrialConfig, TrialResult, interned
 
 # As many failures in a row as this, and the code or the machine is broken: going on wastes money.
 FAILURES_IN_A_ROW = 3
@@ -175,7 +175,7 @@ class Conductor:
         running = self.running.get(trial.id)
         if running is None or running.token != token or _epoch(row) != len(running.rows) + 1:
             return running is None  # late, doubled or out of order: from an attempt that was given up
-        running.rows.append(row)
+        running.rows.append(interned(row))
         self._silence.spoke(trial.id, row)
         self.journal.epoch(trial.id, self.tokens[token], row, saved)
         if saved:

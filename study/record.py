@@ -33,7 +33,7 @@ from study import studyfile
 from study.errors import RecordError, one_line, shorten
 from study.registry import nearest
 from study.spec import StudySpec
-from study.trial import Row, TrialConfig, TrialResult
+from study.trial import Row, TrialConfig, TrialResult, interned
 
 Event = dict[str, Any]
 
@@ -158,12 +158,11 @@ def read_results(events: Iterator[Event]) -> dict[str, TrialResult]:
             if event["event"] == "asked":
                 configs[trial] = TrialConfig.from_json(event["config"])
             elif event["event"] == "epoch":
-                curves.setdefault((trial, event["attempt"]), []).append(event["row"])
+                curves.setdefault((trial, event["attempt"]), []).append(interned(event["row"]))
             elif event["event"] == "result":
-                data = {**event["result"], "config": configs[trial].to_json()}
                 curve = tuple(curves.get((trial, event["attempt"]), ()))
-                results[trial] = TrialResult.from_json(data).with_curve(curve)
-        except (KeyError, TypeError) as error:
+                results[trial] = TrialResult.from_json(event["result"], configs[trial]).with_curve(curve)
+        except (KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 f"journal line {number}: the event {shorten(event['event'])} of {shorten(trial)} is damaged "
                 f"({shorten(str(error))}); restore the file"

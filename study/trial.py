@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -44,7 +45,7 @@ class TrialConfig:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrialConfig:
-        return cls(**data)
+        return cls(**{**data, "hyperparameters": interned(data["hyperparameters"])})
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,12 @@ class TrialResult:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TrialResult:
+    def from_json(cls, data: Mapping[str, Any], config: TrialConfig | None = None) -> TrialResult:
+        """``config`` takes the place of the one in ``data``."""
         return cls(
             **{
                 **data,
-                "config": TrialConfig.from_json(data["config"]),
+                "config": config or TrialConfig.from_json(data["config"]),
                 "verdict": Verdict(**data["verdict"]),
                 "curve": tuple(data.get("curve", ())),
                 "events": tuple(data.get("events", ())),
@@ -118,6 +120,11 @@ class TrialResult:
 
     def with_curve(self, curve: tuple[Row, ...]) -> TrialResult:
         return replace(self, curve=curve)
+
+
+def interned(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The same table, whose keys are in memory once for all the thousands of trials that have them."""
+    return {sys.intern(key): value for key, value in table.items()}
 
 
 def finite_or_none(value: float) -> float | None:
