@@ -142,5 +142,6 @@ def _notes(record: StudyRecord) -> Notes:
 
 
 def _signature(path: Path) -> str:
-    facts = path.stat()
-    return f"{facts.st_size}-{facts.st_mtime_ns}"
+    """By content: a report that is made again is mostly the same, to the byte."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]
