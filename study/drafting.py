@@ -36,7 +36,7 @@ class Draft:
     """What a new study compares, tunes and holds. ``compared`` has a list of values for each
     *component.argument*, ``tuned`` a range or a list of choices; ``file`` is the user's own data, for the
     data sets that are read from one, ``data_dir`` the folder that commands must be told to find it, and
-    ``examples`` how many it has to train on."""
+    ``examples`` how many it has to train on. ``own_rate``: the range of the learning rate is the user's."""
 
     name: str
     compared: Mapping[str, list[Scalar]]
@@ -53,6 +53,7 @@ class Draft:
     replicates: int = 8
     question: str = ""
     arms: Sequence[str] = field(default=())
+    own_rate: bool = False
 
     @property
     def usual(self) -> Usual:
@@ -77,6 +78,25 @@ class Draft:
             for component, table in kept.items()
         }
         return {component: table for component, table in rest.items() if table}
+
+    def conditional(self) -> dict[str, dict[str, Leaf | Scalar]]:
+        """Of optimizers that are compared, each one's own: at one shared range, or without its momentum, one
+        of them would lose by that alone. What is tuned or compared by the user's wish stays as it is."""
+        compared = self.compared.get("optimizer.name", [])
+        wanted = {*self.compared, *(self.tuned if self.own_rate else ())}
+        own = {
+            f"optimizer.name={name}": {
+                key: leaf for key, leaf in OWN.get(str(name), {}).items() if key not in wanted
+            }
+            for name in compared
+        }
+        return {condition: table for condition, table in own.items() if table}
+
+    def example(self) -> str:
+        """A condition that the file can have."""
+        key = "model.batch_norm" if "model.batch_norm" in self.compared else next(iter(self.compared))
+        values = self.compared[key]
+        return f"{key}={toml(values[0]).strip(chr(34))}"
 
     def asks(self) -> str:
         """The question, or one that says what is compared."""
@@ -114,6 +134,8 @@ def written(draft: Draft) -> str:
         replicates=draft.replicates,
         question=draft.asks(),
         held=draft.held(),
+        conditional=draft.conditional(),
+        example=draft.example(),
         schema=SCHEMA,
     )
 
@@ -165,6 +187,16 @@ def _range(text: str) -> dict[str, Scalar]:
 
 
 USUAL_BATCH = 64
+ADAMS: Mapping[str, Leaf | Scalar] = {"optimizer.lr": {"low": 1e-5, "high": 0.1, "log": True}}
+# As in search_spaces/cifar10-optimizers.toml: three decades or more around what each is usually given.
+OWN: Mapping[str, Mapping[str, Leaf | Scalar]] = {
+    **dict.fromkeys(("adam", "adamw", "nadam", "radam", "rmsprop"), ADAMS),
+    "sgd": {"optimizer.lr": {"low": 1e-3, "high": 3.0, "log": True}, "optimizer.momentum": 0.9},
+    "asgd": {"optimizer.lr": {"low": 1e-3, "high": 3.0, "log": True}},
+    "adagrad": {"optimizer.lr": {"low": 3e-4, "high": 1.0, "log": True}},
+    "adadelta": {"optimizer.lr": {"low": 1e-2, "high": 30.0, "log": True}},
+    "adamax": {"optimizer.lr": {"low": 3e-5, "high": 0.3, "log": True}},
+}
 
 # What goes with a name, where it has such an argument.
 WIDTHS: Mapping[str, dict[str, Scalar]] = {"all_cnn_c": {"width": 0.25}}

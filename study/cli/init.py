@@ -100,6 +100,7 @@ def init(
     epochs = epochs or int(asked(ask, "Epochs", "10", click.IntRange(1)))
     compared = by_key("--compare", map(parse_compared, compare))
     tuned = by_key("--tune", map(parse_tuned, tune))
+    own_rate = LEARNING_RATE in tuned and TUNE not in tune
     if LEARNING_RATE not in {*compared, *tuned}:
         tuned = dict([parse_tuned(TUNE), *tuned.items()])
     draft = Draft(
@@ -109,6 +110,7 @@ def init(
         dataset=dataset,
         file=file,
         data_dir=told,
+        own_rate=own_rate,
         examples=len(data.train_inputs) if data else None,
         task=task,
         model=model,

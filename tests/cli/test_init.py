@@ -88,6 +88,19 @@ def test_a_file_of_ones_own_says_which_data_set_and_network(
     assert (checked.code, checked.err, "not looked at" in checked.out) == (0, "", False)
 
 
+def test_optimizers_that_are_compared_have_what_is_their_own(study: Command, folder: Path) -> None:
+    assert study("init", "fresh", "--yes", "--compare", "optimizer.name=sgd,adam").code == 0
+    table = tomllib.loads((folder / "fresh.toml").read_text("utf-8"))["conditional"]
+    assert table["optimizer.name=sgd"]["optimizer"]["momentum"] == 0.9
+    assert table["optimizer.name=sgd"]["optimizer"]["lr"]["high"] == 3.0
+    assert table["optimizer.name=adam"]["optimizer"]["lr"] == {"low": 1e-5, "high": 0.1, "log": True}
+    assert study("check", "./fresh.toml").code == 0
+    flags = ("--compare", "optimizer.name=sgd,adam", "--tune", "optimizer.lr=1e-3:0.1")
+    assert study("init", "other", "--yes", *flags).code == 0
+    table = tomllib.loads((folder / "other.toml").read_text("utf-8"))["conditional"]
+    assert table == {"optimizer.name=sgd": {"optimizer": {"momentum": 0.9}}}, "the range is the user's"
+
+
 @pytest.mark.parametrize(
     ("examples", "size"), [(None, 64), (256, 64), (255, 32), (70, 16), (8, 2), (4, 1), (1, 1)]
 )
