@@ -62,6 +62,9 @@ def find(name_or_file: str) -> Path:
             raise StudyFileError(shorten(name_or_file), "there is no such study file", None, "check the path")
         return Path(name_or_file)
     if name_or_file not in bundled_names():
+        if os.path.isfile(f"{name_or_file}.toml"):  # noqa: PTH113
+            own = f"./{name_or_file}.toml"
+            raise UnknownName(f"no bundled study is called {shorten(name_or_file)}; did you mean {own}")
         raise UnknownName(
             f"no bundled study is called {shorten(name_or_file)}; {nearest(name_or_file, bundled_names())} "
             "(a study file of your own is named by its path, such as ./mine.toml)"

@@ -88,6 +88,11 @@ def test_a_file_of_ones_own_says_which_data_set_and_network(
     assert (checked.code, checked.err, "not looked at" in checked.out) == (0, "", False)
 
 
+def test_a_file_that_was_meant_by_its_name_is_pointed_to(study: Command, folder: Path) -> None:
+    assert study("init", "fresh", "--yes").code == 0
+    assert_one_line(study("check", "fresh"), "no bundled study is called 'fresh'; did you mean ./fresh.toml")
+
+
 def test_optimizers_that_are_compared_have_what_is_their_own(study: Command, folder: Path) -> None:
     assert study("init", "fresh", "--yes", "--compare", "optimizer.name=sgd,adam").code == 0
     table = tomllib.loads((folder / "fresh.toml").read_text("utf-8"))["conditional"]
