@@ -82,21 +82,24 @@ class Draft:
     def conditional(self) -> dict[str, dict[str, Leaf | Scalar]]:
         """Of optimizers that are compared, each one's own: at one shared range, or without its momentum, one
         of them would lose by that alone. What is tuned or compared by the user's wish stays as it is."""
-        compared = self.compared.get("optimizer.name", [])
         wanted = {*self.compared, *(self.tuned if self.own_rate else ())}
-        own = {
-            f"optimizer.name={name}": {
-                key: leaf for key, leaf in OWN.get(str(name), {}).items() if key not in wanted
+        found: dict[str, dict[str, Leaf | Scalar]] = {}
+        for name in map(str, self.compared.get("optimizer.name", [])):
+            own: dict[str, Leaf | Scalar] = dict(MOMENTA.get(name, {}))
+            if name in RATES:
+                low, high = RATES[name]
+                own["lr"] = {"low": low, "high": high, "log": True}
+            table = {
+                f"optimizer.{key}": leaf for key, leaf in own.items() if f"optimizer.{key}" not in wanted
             }
-            for name in compared
-        }
-        return {condition: table for condition, table in own.items() if table}
+            found |= {f"optimizer.name={name}": table} if table else {}
+        return found
 
     def example(self) -> str:
         """A condition that the file can have."""
         key = "model.batch_norm" if "model.batch_norm" in self.compared else next(iter(self.compared))
-        values = self.compared[key]
-        return f"{key}={toml(values[0]).strip(chr(34))}"
+        value = self.compared[key][0]
+        return f"{key}={value if isinstance(value, str) else toml(value)}"
 
     def asks(self) -> str:
         """The question, or one that says what is compared."""
@@ -187,15 +190,13 @@ def _range(text: str) -> dict[str, Scalar]:
 
 
 USUAL_BATCH = 64
-ADAMS: Mapping[str, Leaf | Scalar] = {"optimizer.lr": {"low": 1e-5, "high": 0.1, "log": True}}
-# As in search_spaces/cifar10-optimizers.toml: three decades or more around what each is usually given.
-OWN: Mapping[str, Mapping[str, Leaf | Scalar]] = {
-    **dict.fromkeys(("adam", "adamw", "nadam", "radam", "rmsprop"), ADAMS),
-    "sgd": {"optimizer.lr": {"low": 1e-3, "high": 3.0, "log": True}, "optimizer.momentum": 0.9},
-    "asgd": {"optimizer.lr": {"low": 1e-3, "high": 3.0, "log": True}},
-    "adagrad": {"optimizer.lr": {"low": 3e-4, "high": 1.0, "log": True}},
-    "adadelta": {"optimizer.lr": {"low": 1e-2, "high": 30.0, "log": True}},
-    "adamax": {"optimizer.lr": {"low": 3e-5, "high": 0.3, "log": True}},
+# Learning rates, as in search_spaces/cifar10-optimizers.toml: three decades or more around the usual one.
+RATES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("adam", "adamw", "nadam", "radam", "rmsprop"), (1e-5, 0.1)),
+    **dict.fromkeys(("sgd", "asgd"), (1e-3, 3.0)),
+    "adagrad": (3e-4, 1.0),
+    "adadelta": (1e-2, 30.0),
+    "adamax": (3e-5, 0.3),
 }
 
 # What goes with a name, where it has such an argument.

@@ -36,7 +36,10 @@ class BestWeights:
     sign: int
 
     def keep(self, result: TrialResult, network: nn.Module) -> None:
-        """Keep a replicate's weights unless its arm has better ones. OSError where they cannot be written."""
+        """Keep a replicate's weights unless its arm has better ones, or it has no number to be judged by.
+        OSError where they cannot be written."""
+        if self.metric not in result.metrics:
+            return
         path = self.path(result)
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {
@@ -44,9 +47,9 @@ class BestWeights:
         }
         score = {SCORE: repr(result.metrics[self.metric])}
         write_whole(path, safetensors.torch.save(tensors, score), writer=f".{os.getpid()}")
-        best = max(path.parent.glob("*.safetensors"), key=self._rank)
-        for other in path.parent.glob("*.safetensors"):
-            if self._rank(other) < self._rank(best):
+        ranks = {each: self._rank(each) for each in path.parent.glob("*.safetensors")}
+        for other, rank in ranks.items():
+            if rank < max(ranks.values()):
                 other.unlink(missing_ok=True)
 
     def load(self, result: TrialResult, network: nn.Module) -> bool:

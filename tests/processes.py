@@ -28,4 +28,4 @@ def workers_of(pid: int) -> list[psutil.Process]:
 def in_namespace(name: str) -> list[psutil.Process]:
     """The processes that live in a network namespace."""
     done = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
-    return [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
+    return [each for each in psutil.process_iter() if str(each.pid) in done.stdout.split()]

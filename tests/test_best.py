@@ -77,6 +77,12 @@ def test_arms_do_not_touch_each_others(tmp_path: Path) -> None:
     assert best.path(replicate(0, 0.1, "elu")).is_file()
 
 
+def test_a_replicate_without_the_number_keeps_none(tmp_path: Path) -> None:
+    best = BestWeights(tmp_path, "val_accuracy", 1)
+    best.keep(replicate(0, 0.1), network(0))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_weights_of_another_training_are_not_taken(tmp_path: Path) -> None:
     best = BestWeights(tmp_path, "val_loss", 1)
     best.keep(replicate(0, 0.1), network(0))

@@ -108,14 +108,15 @@ def access(folder: Path) -> dict[str, str]:
     return {"PGPASSFILE": str(folder / "pgpass")}
 
 
-def programs_for(version: str | None = None) -> Path:
-    """The folder of PostgreSQL's programs: of that major version, or of the newest where None."""
-    found = {int(path.name): path / "bin" for path in DEBIAN.glob("*") if path.name.isdecimal()}
+def programs_for(version: str | None = None, places: Path = DEBIAN) -> Path:
+    """The folder of PostgreSQL's programs: of that major version, or of the newest where None. ``places`` has
+    a folder for each version."""
+    found = {int(path.name): path / "bin" for path in places.glob("*") if path.name.isdecimal()}
     found = {number: path for number, path in found.items() if (path / "initdb").is_file()}
     if (on_path := shutil.which("initdb")) and (number := _version(on_path)):
         found[number] = Path(on_path).resolve().parent
     if not found:
-        raise StudyError(f"there is no PostgreSQL here, on the PATH or in {DEBIAN}; {WAY_OUT}")
+        raise StudyError(f"there is no PostgreSQL here, on the PATH or in {places}; {WAY_OUT}")
     if version is None:
         return found[max(found)]
     if int(version) not in found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -143,5 +144,12 @@ def _notes(record: StudyRecord) -> Notes:
 
 def _signature(path: Path) -> str:
     """By content: a report that is made again is mostly the same, to the byte."""
+    facts = path.stat()
+    return _digest(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, size: int, changed_ns: int) -> str:
+    """Read once as long as the file stands as it is: a feeder asks every few seconds."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()[:16]

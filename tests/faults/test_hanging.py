@@ -68,12 +68,8 @@ def test_a_process_that_hangs_says_where_and_is_gone(
 
 def test_a_process_that_was_stopped_is_gone_too_and_told_as_such(processes: ForkServerContext) -> None:
     pid, stack = hanging(processes, spin)
-    os.kill(pid, signal.SIGSTOP)
-    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
-        time.sleep(0.01)
-    end = end_process(pid, stack, spare=True)
-    assert end is not None
-    assert end.how == "its process (stopped) was killed"
+    stop(pid)
+    assert end_process(pid, stack, spare=True) == End("its process (stopped) was killed")
     assert gone(pid)
 
 
@@ -114,11 +110,15 @@ def test_one_that_was_heard_and_hangs_since_is_not(processes: ForkServerContext)
 
 def test_nor_is_one_that_was_stopped_while_it_waited(processes: ForkServerContext) -> None:
     pid, stack = hanging(processes, wait_to_be_heard)
+    stop(pid)
+    assert end_process(pid, stack, spare=True) == End("its process (stopped) was killed")
+    assert gone(pid)
+
+
+def stop(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         time.sleep(0.01)
-    assert end_process(pid, stack, spare=True) == End("its process (stopped) was killed")
-    assert gone(pid)
 
 
 def gone(pid: int, seconds: float = 10) -> bool:

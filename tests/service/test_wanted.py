@@ -74,17 +74,12 @@ def test_a_missing_library_is_named_with_what_installs_it(
     assert_one_line(said, f"needs {library}", "pip install 'study-service[service]'")
 
 
-def test_without_postgresql_the_way_out_is_said(
-    study: Command,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Root's folder must be one that PostgreSQL's account may enter, or that is said first.
-    monkeypatch.setattr(postgres, "DEBIAN", folder)
-    monkeypatch.setattr(postgres, "account_of", lambda path: None)
+def test_without_postgresql_the_way_out_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
-    said = study("service", "up", "--port", "0", "--folder", folder / "service")
-    assert_one_line(said, "there is no PostgreSQL here", "apt install postgresql", "--database postgresql://")
+    way_out = "there is no PostgreSQL here.*apt install postgresql.*--database postgresql://"
+    with pytest.raises(StudyError, match=way_out) as error:
+        postgres.programs_for(places=folder)
+    assert "\n" not in str(error.value)
 
 
 def test_data_of_a_version_that_is_not_here_are_refused(programs: Path) -> None:
