@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from study import tracking
 from study.analysis.outcomes import quantity
 from study.analysis.wording import counted_are
+from study.arm_progress import ArmProgress
 from study.check import worst_value
 from study.components.datasets import DATASETS
 from study.components.datasets.classes import chosen_classes
-from study.conductor import ArmProgress, Conductor
+from study.conductor import Conductor
 from study.errors import RecordError, StudyError, TrackingError, one_line
 from study.ledger import Ledger, Violation
 from study.record import FROM_THE_START, JournalWriter, StudyRecord, checkpoint_folder, is_running
@@ -200,7 +201,8 @@ def _plan(conductor: Conductor, ledger: Ledger) -> Iterator[Violation]:
 
 
 def _told(conductor: Conductor, arm: str, progress: ArmProgress) -> Iterator[Violation]:
-    """The sampler was told every trial that ended, once, with its value, and no other."""
+    """The sampler was told every trial that ended, once, with its value, and no other; of what it is to
+    learn later, by the study's lag, nothing yet."""
     states = progress.search.states()
     metric = conductor.spec.objective.metric
     for index in sorted(states.keys() - progress.asked["tune"].keys()):
@@ -208,7 +210,7 @@ def _told(conductor: Conductor, arm: str, progress: ArmProgress) -> Iterator[Vio
     for index in sorted(progress.asked["tune"]):
         trial, (state, value) = f"{arm}/tune/{index}", states.get(index, ("nothing", None))
         result = progress.ended["tune"].get(index)
-        if result is None:
+        if result is None or index in progress.untold:
             expected = state.lower() == "running"
         elif result.verdict.status == "ok":
             expected = (state, value) == ("COMPLETE", result.metrics.get(metric)) or state == "ok"

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from study.analysis.selection import to_confirm
-from study.early_stopping import RULES, Rule, Stop, spared
+from study.arm_progress import ArmProgress, arms_of
+from study.early_stopping import Stop, spared
 from study.errors import one_line
 from study.packing import Shares
 from study.record import FROM_THE_START, Event, JournalWriter, StudyRecord
-from study.samplers import Search, search_inside
 from study.seeding import derive_seed
 from study.silence import Silence
 from study.space import Scalar
@@ -40,24 +40,6 @@ class Running:
     since: float
     rows: list[Row] = field(default_factory=list)
     token: str | None = None
-
-
-@dataclass
-class ArmProgress:
-    """One arm's search and what is known of its trials, by index, in each phase. ``chosen`` is the tuning
-    trial that is confirmed."""
-
-    arm: Arm
-    search: Search
-    stopping: Rule
-    asked: dict[Phase, dict[int, TrialConfig]] = field(
-        default_factory=lambda: {phase: {} for phase in PHASES}
-    )
-    ended: dict[Phase, dict[int, TrialResult]] = field(
-        default_factory=lambda: {phase: {} for phase in PHASES}
-    )
-    chosen: TrialResult | None = None
-    tuned: bool = False
 
 
 class Conductor:
@@ -82,10 +64,7 @@ class Conductor:
         self.worst, self.concurrent, self.deadline, self.watch = worst, concurrent, deadline, watch
         self.ahead = 0  # trials to be asked for beyond those that run
         self._now = now
-        self.arms = {
-            arm.name: ArmProgress(arm, search_inside(self.spec, arm), stopping_rule(self.spec, arm))
-            for arm in self.spec.arms()
-        }
+        self.arms = {progress.arm.name: progress for progress in arms_of(self.spec, worst)}
         self.running: dict[str, Running] = {}
         self.attempts: dict[str, int] = {}
         self.tokens: dict[str, int] = {}
@@ -310,13 +289,14 @@ class Conductor:
 
     def _next_tune(self) -> TrialConfig | None:
         """The next trial of the arm that has had the fewest, so that arms advance together."""
-        behind = min(self.arms.values(), key=lambda progress: len(progress.asked["tune"]))
-        index = len(behind.asked["tune"])
-        if index >= self.spec.search.trials_per_arm:
+        ready = [progress for progress in self.arms.values() if progress.may_ask()]
+        if not ready:
             return None
+        behind = min(ready, key=lambda progress: len(progress.asked["tune"]))
+        index = len(behind.asked["tune"])
         began = self._now()
         try:
-            tuned = behind.search.ask(index)
+            tuned = behind.ask()
         except Exception as error:  # noqa: BLE001 -- a sampler's bug must not take the running trials with it
             self.sampler_failure = one_line(f"{type(error).__name__}: {error}")
             what = f"the sampler failed at {behind.arm.name}: {self.sampler_failure}"
@@ -370,13 +350,10 @@ class Conductor:
     def _account(self, result: TrialResult) -> None:
         self.done[result.config.id] = result
         progress = self.arms[result.config.arm]
-        progress.ended[result.config.phase][result.config.index] = result
-        if result.config.phase == "tune":
-            progress.search.tell(result, self.worst)
-            progress.tuned = len(progress.ended["tune"]) == self.spec.search.trials_per_arm
-            if progress.tuned:
-                ended = {each.config.id: each for each in progress.ended["tune"].values()}
-                progress.chosen = to_confirm(self.spec, ended, result.config.arm)
+        progress.account(result)
+        if result.config.phase == "tune" and progress.tuned:
+            ended = {each.config.id: each for each in progress.ended["tune"].values()}
+            progress.chosen = to_confirm(self.spec, ended, result.config.arm)
 
     def _replay(self, record: StudyRecord) -> None:
         """Bring arms and samplers to where the journal left them, in the order it was written.
@@ -393,7 +370,8 @@ class Conductor:
             if event["event"] == "result" and event["result"]["verdict"].get("kind") in FROM_THE_START:
                 self._saved.pop(trial, None)
             if event["event"] == "asked":
-                self._replay_asked(TrialConfig.from_json(event["config"]))
+                config = TrialConfig.from_json(event["config"])
+                self.arms[config.arm].repeat(config)
             elif event["event"] == "started":
                 self.attempts[trial] = event["attempt"]
             elif event["event"] == "spared":
@@ -412,25 +390,12 @@ class Conductor:
             if config.id not in results
         )
 
-    def _replay_asked(self, config: TrialConfig) -> None:
-        progress = self.arms[config.arm]
-        progress.asked[config.phase][config.index] = config
-        if config.phase == "tune":
-            progress.search.repeat(config.index, progress.arm.space.tuned_part(config.hyperparameters))
-
     def _replay_epoch(self, config: TrialConfig, event: Event) -> None:
         self._silence.learn(config.id, event["row"])
         if event.get("saved"):
             self._saved[config.id] = _epoch(event["row"])
         if config.phase == "tune":
             self._observe(config, event["row"])
-
-
-def stopping_rule(spec: StudySpec, arm: Arm) -> Rule:
-    """The arm's own early stopping, without a memory yet."""
-    epochs = int(arm.held.get("training.epochs", 1))
-    sign = 1 if spec.objective.direction == "maximize" else -1
-    return RULES[spec.search.early_stopping](spec.search, epochs, sign)
 
 
 def _epoch(row: Row) -> int:

@@ -35,15 +35,14 @@ class Usual:
 class Draft:
     """What a new study compares, tunes and holds. ``compared`` has a list of values for each
     *component.argument*, ``tuned`` a range or a list of choices; ``file`` is the user's own data, for the
-    data sets that are read from one, ``data_dir`` the folder that commands must be told to find it, and
-    ``examples`` how many it has to train on. ``own_rate``: the range of the learning rate is the user's."""
+    data sets that are read from one, and ``examples`` how many it has to train on. ``own_rate``: the range of
+    the learning rate is the user's."""
 
     name: str
     compared: Mapping[str, list[Scalar]]
     tuned: Mapping[str, Leaf]
     dataset: str = "digits"
     file: str = ""
-    data_dir: str = ""
     examples: int | None = None
     task: str = "classification"
     model: str = ""
@@ -130,7 +129,6 @@ def written(draft: Draft) -> str:
     environment.filters["toml"] = toml
     return environment.get_template("study.toml.j2").render(
         **{key: getattr(draft, key) for key in ("name", "compared", "tuned", "arms")},
-        told=f" --data-dir {draft.data_dir}" if draft.data_dir else "",
         metric=draft.usual.metric,
         direction=draft.usual.direction,
         trials=draft.trials,

@@ -54,7 +54,9 @@ class Stop:
 @dataclass
 class Rule:
     """One arm's early stopping; ``observe`` is told every epoch of its tuning trials in the order they
-    arrive. Being told the same epoch of a trial again changes nothing."""
+    arrive. Being told the same epoch of a trial again changes nothing. With ``search.lag`` a trial is
+    judged beside those alone that it was proposed from, which had ended before it began: so the order
+    in which epochs arrive does not matter."""
 
     search: Search
     epochs: int
@@ -76,6 +78,13 @@ class Rule:
     def judge(self, trial: int, epoch: int, value: float | None) -> Stop | None:
         return None
 
+    def reached(self, trial: int, epoch: int) -> dict[int, float]:
+        """The scores after ``epoch`` that ``trial`` is judged beside, its own among them."""
+        scores, lag = self.values[epoch], self.search.lag
+        if lag is None:
+            return scores
+        return {other: score for other, score in scores.items() if other == trial or other < trial - lag}
+
     def stop(self, epoch: int, value: float | None, scores: list[float], own: float, cutoff: float) -> Stop:
         rank = 1 + sum(score > own for score in scores)
         return Stop(self.name, epoch, value, self.sign * cutoff, rank, len(scores))
@@ -95,7 +104,8 @@ class Halving(Rule):
     def judge(self, trial: int, epoch: int, value: float | None) -> Stop | None:
         if epoch not in self.rungs(trial):
             return None
-        peers = {other: score for other, score in self.values[epoch].items() if self.beside(trial, other)}
+        reached = self.reached(trial, epoch)
+        peers = {other: score for other, score in reached.items() if self.beside(trial, other)}
         own = peers[trial]
         ranked = sorted(peers.values(), reverse=True)
         cutoff = ranked[max(1, len(ranked) // self.search.reduction_factor) - 1]
@@ -152,7 +162,7 @@ class Median(Rule):
     def judge(self, trial: int, epoch: int, value: float | None) -> Stop | None:
         if epoch < self.search.grace_epochs:
             return None
-        others = [self._mean(other, epoch) for other in self.values[epoch] if other != trial]
+        others = [self._mean(other, epoch) for other in self.reached(trial, epoch) if other != trial]
         if len(others) < MEDIAN_OF_AT_LEAST:
             return None
         best = max(self.values[past][trial] for past in range(1, epoch + 1) if trial in self.values[past])

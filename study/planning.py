@@ -19,6 +19,7 @@ from study.space import Scalar
 from study.spec import Arm, StudySpec
 from study.training import train
 from study.trial import Row, TrialConfig
+from study.typical import example
 
 # Enough steps to be past the first slow ones, few enough to take a second or two an arm.
 WARM_UP_STEPS = 8
@@ -94,6 +95,28 @@ def validation_size(values: Mapping[str, Scalar], data: LoadedData) -> int:
     return int(values.get("dataset.validation_size") or default_validation_size(len(data.train_inputs)))
 
 
+def split_sizes(spec: StudySpec, data: LoadedData) -> dict[str, tuple[int, int]]:
+    """How many examples trials train on, tuning is judged by, and test each replicate: the fewest and the
+    most of all arms."""
+    found = [_sizes(example(spec, arm, 0).hyperparameters, data) for arm in spec.arms()]
+    return {
+        split: (min(each), max(each)) for split, each in zip(PURPOSES, zip(*found, strict=True), strict=True)
+    }
+
+
+def _sizes(values: Mapping[str, Scalar], data: LoadedData) -> tuple[int, int, int]:
+    part = restricted(data, values)
+    return training_size(values, part), validation_size(values, part), len(part.test_inputs)
+
+
+def told_sizes(sizes: Mapping[str, tuple[int, int]]) -> str:
+    """``4,000 to train on, 1,000 for validation, 10,000 for the test``."""
+    return ", ".join(
+        f"{f'{fewest:,}' if fewest == most else f'{fewest:,} to {most:,}'} {PURPOSES[split]}"
+        for split, (fewest, most) in sizes.items()
+    )
+
+
 def selecting_seconds(spec: StudySpec, configs: Iterable[TrialConfig], data: LoadedData) -> float:
     """How long the study takes to select images, each way timed once: for each split anew, that of tuning and
     each replicate's, and once for all arms (study.choosing)."""
@@ -124,9 +147,9 @@ def study_seconds(
 ) -> float:
     """Wall time of the whole study on ``concurrent`` slots, starting and stopping left out."""
     search = spec.search
-    total = sum(
-        speed.trial_s * (search.trials_per_arm + search.replicates)
-        + search.replicates * test_examples / speed.evaluation
-        for speed in speeds
-    )
-    return (total + selecting_s) / concurrent
+    tuning = sum(speed.trial_s for speed in speeds) * search.trials_per_arm
+    confirming = sum(speed.trial_s + test_examples / speed.evaluation for speed in speeds) * search.replicates
+    return tuning / spec.tuning_at_once(concurrent) + (confirming + selecting_s) / concurrent
+
+
+PURPOSES = {"train": "to train on", "validation": "for validation", "test": "for the test"}

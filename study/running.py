@@ -22,6 +22,7 @@ from study.components.metrics import metric
 from study.conductor import Conductor
 from study.environment import environment
 from study.errors import DataError, StudyInterrupted, StudyUnfinished
+from study.planning import split_sizes, told_sizes
 from study.record import JournalWriter, StudyRecord
 from study.serial import Train, one_by_one
 from study.spec import StudySpec
@@ -81,7 +82,8 @@ def run_study(
         say(f"MLflow   {warning}")
     record = StudyRecord.create(options.root, spec, options.fresh)
     say(f"record   {record.folder}")
-    say(f"data     {data.name}{' (a part)' if data.part else ''} from {data.origin}")
+    sizes = told_sizes(split_sizes(spec, data))
+    say(f"data     {data.name}{' (a part)' if data.part else ''}, {data.origin}: {sizes}")
     with JournalWriter(record) as journal:
         refuse_other_data(record, data)
         facts = environment() | {

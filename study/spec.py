@@ -56,7 +56,9 @@ class Search(BaseModel):
 
     ``early_stopping`` judges an arm's tuning trials after epochs, from ``grace_epochs`` on; its rungs
     are ``reduction_factor`` apart. ``finish_share`` of the stopped ones are carried to the end anyway,
-    to count how often stopping was wrong.
+    to count how often stopping was wrong. ``lag``: an arm's trial is proposed, and judged early, from the
+    trials before it but the last ``lag``, which it waits for, so that a study repeats itself whatever runs
+    at once; without, from whichever have ended.
     """
 
     model_config = STRICT
@@ -68,7 +70,14 @@ class Search(BaseModel):
     grace_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
     finish_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    lag: Annotated[int, Field(ge=0, le=100_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @property
+    def startup(self) -> int:
+        """An arm's random trials before a sampler that has a model fits one: Optuna's ten, or half the
+        budget where that is less."""
+        return max(1, min(10, self.trials_per_arm // 2))
 
 
 class Resources(BaseModel):
@@ -235,6 +244,11 @@ class StudySpec(BaseModel):
     def trial_count(self) -> int:
         """How many trials the study asks for: tuning and confirmation."""
         return len(self.arms()) * (self.search.trials_per_arm + self.search.replicates)
+
+    def tuning_at_once(self, concurrent: int) -> int:
+        """How many tuning trials run at once where there is room for ``concurrent`` trials."""
+        lag = self.search.lag
+        return concurrent if lag is None else min(concurrent, len(self.arms()) * (lag + 1))
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("symptoms", "choosing", "usage"),
         ("divergence", "batches", "devices", "averaging", "judges", "samplers", "curvature", "ledger", "own"),
-        ("steps", "probe", "needs", "complexity", "arguments", "claim_checks"),
+        ("steps", "probe", "needs", "complexity", "arguments", "claim_checks", "arm_progress"),
         ("snapshot", "arm_checks", "layerwise"),
         ("autopsy", "checkpoint", "check", "weights", "assembly"),
         ("training",),

@@ -40,14 +40,26 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Of an arm's ``trials`` the first ``random`` are drawn at random. The best of so many random ones is,
+    19 times in 20, among the best ``best_share`` of what the arm's ranges hold: 1 - 0.05^(1/trials), as each
+    misses the best q with chance 1 - q (Bergstra & Bengio 2012, JMLR 13:281)."""
+
+    trials: int
+    random: int
+    best_share: float
+
+
+@dataclass(frozen=True)
 class Foresight:
     """``smallest_p`` is the least two-sided p that sign flips and Wilcoxon's signed ranks can give so many
-    replicates; ``warnings`` say what the plan cannot do."""
+    replicates; ``warnings`` say what the plan cannot do; ``tuning`` says how thorough the search is."""
 
     replicates: int
     spreads: tuple[Spread, ...]
     smallest_p: float
     warnings: tuple[str, ...]
+    tuning: Tuning | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +69,7 @@ class Foresight:
             "spreads": [asdict(each) for each in self.spreads],
             "smallest_p_of_signed_ranks": self.smallest_p,
             "warnings": list(self.warnings),
+            "tuning": asdict(self.tuning) if self.tuning else None,
         }
 
 
@@ -66,8 +79,18 @@ def foresight(spec: StudySpec, earlier: tuple[str, Results] | None = None) -> Fo
     pilots, for accuracies and errors alone."""
     n = spec.search.replicates
     metrics = list(dict.fromkeys([test_metric(spec), *(claim.metric for claim in _judged(spec))]))
-    spreads = [each for metric in metrics for each in _spreads(metric, n, earlier)]
-    return Foresight(n, tuple(spreads), smallest_p(n), tuple(_warnings(spec, spreads)))
+    pilots = _pilots(spec)
+    spreads = [each for metric in metrics for each in _spreads(metric, n, earlier, pilots)]
+    return Foresight(n, tuple(spreads), smallest_p(n), tuple(_warnings(spec, spreads)), tuning(spec))
+
+
+def tuning(spec: StudySpec) -> Tuning | None:
+    """None where nothing is tuned, or not by drawing: a grid, the search for an edge."""
+    search = spec.search
+    if search.sampler in ("grid", "bisect") or not any(arm.space.entries for arm in spec.arms()):
+        return None
+    n = search.trials_per_arm
+    return Tuning(n, n if search.sampler in ("random", "qmc") else search.startup, 1 - ALPHA ** (1 / n))
 
 
 def paired_spread(results: Results, metric: str) -> tuple[float, int] | None:
@@ -95,7 +118,19 @@ def foresight_lines(found: Foresight) -> tuple[str, ...]:
         for each in found.spreads
         if each.detectable is not None
     )
-    return (*told, *found.warnings)
+    return (*_tuning_told(found.tuning), *told, *found.warnings)
+
+
+def _tuning_told(tuning: Tuning | None) -> list[str]:
+    if tuning is None:
+        return []
+    line = (
+        f"the best of {counted(tuning.trials, 'random trial')} is, 19 times in 20, among the best "
+        f"{tuning.best_share * 100:.0f} % of what an arm's ranges hold"
+    )
+    if tuning.random == tuning.trials:
+        return [line]
+    return [f"{line}; here a model proposes after the first {counted(tuning.random, 'trial')} of an arm"]
 
 
 def _judged(spec: StudySpec) -> list[Claim]:
@@ -103,14 +138,23 @@ def _judged(spec: StudySpec) -> list[Claim]:
     return [claim for claim in spec.claims if claim.metric not in (STABLE_LR, SHARE)]
 
 
-def _spreads(metric: str, n: int, earlier: tuple[str, Results] | None) -> list[Spread]:
+def _pilots(spec: StudySpec) -> list[tuple[float, str]]:
+    """The pilots' spreads, and where they are from; that this is elsewhere is said where it is."""
+    alike = str(spec.arms()[0].held["dataset.name"]).startswith("cifar")
+    note = "" if alike else "; these are other data, so take it as a guide alone"
+    return [(each.spread, f"a pilot, {each.where}{note}") for each in PILOTS]
+
+
+def _spreads(
+    metric: str, n: int, earlier: tuple[str, Results] | None, pilots: list[tuple[float, str]]
+) -> list[Spread]:
     known = paired_spread(earlier[1], metric) if earlier else None
     if earlier and known and known[0] > 0:
         source = f"the median pair of arms in {earlier[0]}, {counted(known[1], 'replicate')} each"
         return [Spread(metric, known[0], source, detectable(known[0], n))]
     if quantity(metric) not in FRACTIONS or MINUS in metric:
         return []
-    return [Spread(metric, p.spread, f"a pilot, {p.where}", detectable(p.spread, n)) for p in PILOTS]
+    return [Spread(metric, of_pilot, source, detectable(of_pilot, n)) for of_pilot, source in pilots]
 
 
 def _warnings(spec: StudySpec, spreads: list[Spread]) -> list[str]:

@@ -59,7 +59,8 @@ def ranking_block(findings: Findings, width: int) -> Iterator[RenderableType]:
     if len(lines.rows) > MOST_LINES:
         yield words(f"  and {len(lines.rows) - MOST_LINES} more arms in ranking.csv")
     if lines.shared:
-        yield words("arms with the same # cannot be told apart: paired t, Holm over all pairs, 5 %", "dim")
+        yield words("arms with the same # cannot be told apart: paired t, Holm over all pairs, 5 %;", "dim")
+        yield words("each ± is of its own pair alone", "dim")
     for place, note in enumerate(lines.footnotes, start=1):
         yield words(f"[{place}] {note}", "dim")
     if text := answer(found):

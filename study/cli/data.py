@@ -170,11 +170,15 @@ def _print_facts(facts: dict[str, Any]) -> None:
         "verdict": "ok, a class-balanced part" if facts["part"] else "ok, whole",
         "read from": facts["origin"],
     }
+    pictures = len(facts["shape"]) == 3
+    lines["shape"] = "x".join(map(str, facts["shape"])) if pictures else f"{facts['shape'][0]:,} features"
     for split, count in facts["images"].items():
-        lines[f"{split} images"] = f"{count:,} ({_spread(facts, split)})"
+        what = "images" if pictures else "examples"
+        lines[f"{split} {what}"] = f"{count:,} ({_spread(facts, split)})"
     for statistic in ("mean", "std"):
-        lines[f"channel {statistic}"] = _numbers(facts[statistic])
-        lines[f"published {statistic}"] = _numbers(facts[f"published_{statistic}"])
+        lines[f"{'channel' if pictures else 'feature'} {statistic}"] = _numbers(facts[statistic])
+        if not facts["name"].startswith("npz_"):
+            lines[f"published {statistic}"] = _numbers(facts[f"published_{statistic}"])
     lines["fingerprint"] = facts["fingerprint"]
     if facts.get("remark"):
         lines["remark"] = facts["remark"]
@@ -193,4 +197,7 @@ def _spread(facts: dict[str, Any], split: str) -> str:
 
 
 def _numbers(values: list[float]) -> str:
+    """One by one, as published for colours; the ends where there are many."""
+    if len(values) > 3:
+        return f"{min(values):.4g} to {max(values):.4g}"
     return " ".join(f"{value:.8f}" for value in values)

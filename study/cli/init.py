@@ -33,7 +33,10 @@ LEARNING_RATE = "optimizer.lr"
 @click.argument("name", metavar="NAME|FILE")
 @click.option("--dataset", help="See: study data list.  [default: digits, or what --file has]")
 @click.option(
-    "--file", default="", metavar="NPZ", help="Your own data, in the data folder or the current one."
+    "--file",
+    default="",
+    metavar="NPZ",
+    help="Your own data: train_x, train_y, test_x and test_y, in the data folder or the current one.",
 )
 @click.option(
     "--compare", multiple=True, metavar="KEY=A,B", help="What is compared; each combination is an arm."
@@ -84,7 +87,7 @@ def init(
     """
     path = path_of(name)
     ask = not yes and not as_json and sys.stdin.isatty()
-    data, told = own_data(file, dataset) if file and names_own(dataset) else (None, "")
+    data = own_data(file, dataset) if file and names_own(dataset) else None
     dataset = data.name if data else dataset or asked(ask, "Data set", "digits")
     task, shape = task_and_shape(dataset, data)
     if file and not dataset.startswith("npz_"):
@@ -109,7 +112,6 @@ def init(
         tuned,
         dataset=dataset,
         file=file,
-        data_dir=told,
         own_rate=own_rate,
         examples=len(data.train_inputs) if data else None,
         task=task,
@@ -131,7 +133,7 @@ def init(
     click.echo(f"{path}: {len(arms)} arms ({', '.join(arms)}), {spec.trial_count} trials")
     if said := remark_on(data):
         click.echo(said)
-    click.echo(f"next: study plan {path_text(path)}{f' --data-dir {told}' if told else ''}")
+    click.echo(f"next: study plan {path_text(path)}")
 
 
 def names_own(dataset: str | None) -> bool:
@@ -139,20 +141,16 @@ def names_own(dataset: str | None) -> bool:
     return dataset is None or dataset.startswith("npz_")
 
 
-def own_data(file: str, dataset: str | None) -> tuple[LoadedData, str]:
-    """The user's own file, read as ``dataset`` or as what it has, from the data folder or else the current
-    one; and the folder that commands must be told to find it. StudyError where it is missing or broken."""
+def own_data(file: str, dataset: str | None) -> LoadedData:
+    """The user's own file, read as ``dataset`` or as what it has. StudyError where that cannot be."""
     from study.components.datasets import load_dataset
     from study.components.datasets.own import load_own, located
 
-    usual = default_data_dir(None)
-    there = located(file, usual).exists()
-    folder = located("", usual) if there else Path()
-    if not (folder / file).exists():
+    folder = default_data_dir(None)
+    if not located(file, folder).exists():
         way_out = "its path is from the data folder, or from here"
         raise StudyFileError(f"--file {file}", "there is no such file", None, way_out)
-    data = load_dataset(dataset, folder, file) if dataset else load_own(file, folder)
-    return data, "" if there else "."
+    return load_dataset(dataset, folder, file) if dataset else load_own(file, folder)
 
 
 def task_and_shape(dataset: str, data: LoadedData | None) -> tuple[str, tuple[int, ...]]:

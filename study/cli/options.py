@@ -50,7 +50,7 @@ def data_dir_option(command: Command) -> Command:
         "--data-dir",
         type=click.Path(path_type=Path),
         show_default="STUDY_DATA_DIR, or the user's data folder",
-        help="Folder of the data sets; the only place looked in.",
+        help="Folder of the data sets, the only place looked in; for a file of yours the current one too.",
     )(command)
 
 

@@ -10,6 +10,7 @@ import rich_click as click
 
 from study.analysis.foresight import Foresight, foresight, foresight_lines
 from study.analysis.outcomes import Results
+from study.analysis.wording import counted
 from study.cli.options import (
     data_dir_option,
     json_option,
@@ -125,7 +126,7 @@ def _gradients(spec: StudySpec, arm: Arm, info: DatasetInfo) -> int:
 
 
 def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[str, Any]:
-    from study.planning import measure, selecting_seconds, study_seconds
+    from study.planning import measure, selecting_seconds, split_sizes, study_seconds
     from study.running import load_data
 
     try:
@@ -141,13 +142,15 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
         "arms": {
             s.arm: {
                 "training_images_per_second": round(s.training),
-                "trial_s": round(s.trial_s, 1),
+                "trial_s": round(s.trial_s, 1 if s.trial_s >= 1 else 3),
                 "diverged": s.diverged or None,
             }
             for s in speeds
         },
+        "data": data.name,
+        "examples": split_sizes(spec, data),
         "selecting_images_s": round(selecting_s, 1),
-        "study_s": round(study_seconds(spec, speeds, len(data.test_inputs), concurrent, selecting_s)),
+        "study_s": round(study_seconds(spec, speeds, len(data.test_inputs), concurrent, selecting_s), 1),
     }
 
 
@@ -182,21 +185,31 @@ def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> No
         f"{len(spec.arms())} arms x ({search.trials_per_arm} {search.sampler} trials + {search.replicates} "
         f"replicates) = {spec.trial_count} trials, {document['concurrent']} at once"
     )
+    tuning = spec.tuning_at_once(document["concurrent"])
+    if tuning < document["concurrent"]:
+        click.echo(f"search.lag = {search.lag}: at most {counted(tuning, 'tuning trial')} at once")
     for arm in document["arms"]:
         measured = (time or {}).get("arms", {}).get(arm["arm"])
         gradients = arm["gradient_evaluations"]
-        costs = [f"{measured['trial_s']:g} s"] if measured else []
+        costs = [duration(measured["trial_s"])] if measured else []
         costs += [] if gradients is None else [f"{gradients:,} gradients"]
         cost = f"{' and '.join(costs)} a trial, " if costs else ""
         click.echo(f"  {arm['arm']}: {cost}tunes {'; '.join(arm['tuned']) or 'nothing'}")
         if measured and measured["diverged"]:
             why = f"a warm-up with all in the middle of its range ended {measured['diverged']}"
             click.echo(f"    {why}: optimizer.lr may lie too high")
+    if time and time["measured"]:
+        from study.planning import told_sizes
+
+        click.echo(f"{time['data']}: {told_sizes(time['examples'])}")
     for line in foresight_lines(foreseen):
         click.echo(one_line(line))
     if time and time["measured"]:
         if time["selecting_images_s"]:
             click.echo(f"selecting images takes {duration(time['selecting_images_s'])} of one slot in all")
-        click.echo(f"about {duration(time['study_s'])} in all, measured on one slot of this machine just now")
+        click.echo(
+            f"about {duration(time['study_s'])} of trials in all, measured on one slot of this machine just "
+            "now; starting Ray and writing the report come on top, often 20 s"
+        )
     elif time:
         click.echo(f"no estimate of time: {time['why']}")

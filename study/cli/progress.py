@@ -19,8 +19,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from study.arm_progress import ArmProgress
 from study.cli.remaining import remaining, spent, told
-from study.conductor import ArmProgress, Conductor, Running
+from study.conductor import Conductor, Running
 from study.spec import StudySpec
 from study.trial import STATUSES, Row, TrialResult
 

@@ -47,7 +47,9 @@ def estimate(seconds: Sequence[float], missing: int, concurrent: int) -> Remaini
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
+    """``0.4 s``, ``45 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
+    if seconds < 0.95:
+        return f"{seconds:.1g} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -176,11 +176,6 @@ class Grid(GridSampler):
         pass
 
 
-def _startup(spec: StudySpec) -> int:
-    """Random trials before a model is fitted: Optuna's ten, or half the budget where that is less."""
-    return max(1, min(10, spec.search.trials_per_arm // 2))
-
-
 def _tpe(seed: int, startup: int) -> TPESampler:
     """TPE that models the better quarter of the trials; Optuna's default is the better tenth.
 
@@ -196,7 +191,7 @@ def _tpe(seed: int, startup: int) -> TPESampler:
 SAMPLERS: Registry[Sampler] = Registry(
     "sampler",
     random=Sampler(lambda seed, spec, space: RandomSampler(seed)),
-    tpe=Sampler(lambda seed, spec, space: _tpe(seed, _startup(spec))),
+    tpe=Sampler(lambda seed, spec, space: _tpe(seed, spec.search.startup)),
     qmc=Sampler(
         lambda seed, spec, space: QMCSampler(
             seed=seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
@@ -206,14 +201,14 @@ SAMPLERS: Registry[Sampler] = Registry(
     grid=Sampler(lambda seed, spec, space: Grid(space.grid(), seed=seed), keeps_state=True),
     cmaes=Sampler(
         lambda seed, spec, space: CmaEsSampler(
-            seed=seed, n_startup_trials=_startup(spec), warn_independent_sampling=False
+            seed=seed, n_startup_trials=spec.search.startup, warn_independent_sampling=False
         ),
         ignores_pruned=True,
         keeps_state=True,
     ),
     gp=Sampler(
         lambda seed, spec, space: GPSampler(
-            seed=seed, n_startup_trials=_startup(spec), warn_independent_sampling=False
+            seed=seed, n_startup_trials=spec.search.startup, warn_independent_sampling=False
         ),
         ignores_pruned=True,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -75,6 +76,17 @@ def test_the_flag_goes_before_the_environment(part: Path, tmp_path: Path) -> Non
 
 def test_check_of_an_embedded_data_set_needs_no_folder() -> None:
     assert "ok, whole" in run("check", "digits").stdout
+
+
+def test_check_of_vectors_names_features_and_no_published_numbers(tmp_path: Path) -> None:
+    x, y = np.arange(60.0).reshape(10, 6), np.arange(10) % 2
+    np.savez(tmp_path / "mine.npz", train_x=x, train_y=y, test_x=x, test_y=y)
+    said = run("check", "mine.npz", "--data-dir", tmp_path).stdout
+    assert [line[:16].strip() for line in said.splitlines()][3:] == [
+        *("shape", "train examples", "test examples", "feature mean", "feature std", "fingerprint")
+    ]
+    assert "6 features" in said
+    assert "27 to 32" in said, "columns of means 27, 28, ..., 32"
 
 
 def test_check_of_bad_data_is_an_error_and_a_json_document(tmp_path: Path) -> None:

@@ -81,10 +81,10 @@ def test_a_file_of_ones_own_says_which_data_set_and_network(
 ) -> None:
     own(folder, **changes)
     said = study("init", "fresh", "--yes", "--file", "own.npz")
-    assert said.out.endswith("next: study plan ./fresh.toml --data-dir .\n"), said.err
+    assert said.out.endswith("next: study plan ./fresh.toml\n"), said.err
     held = tomllib.loads((folder / "fresh.toml").read_text("utf-8"))["fixed"]
     assert (held["dataset"]["name"], held["model"]["name"]) == (dataset, model)
-    checked = study("check", "./fresh.toml", "--data-dir", ".")
+    checked = study("check", "./fresh.toml")
     assert (checked.code, checked.err, "not looked at" in checked.out) == (0, "", False)
 
 
@@ -130,8 +130,11 @@ def test_the_check_holds_a_study_against_the_file_where_it_is_found(study: Comma
     own(folder)
     study("init", "fresh", "--yes", "--file", "own.npz")
     pictures = ("check", "./fresh.toml", "--set", "fixed.model.name=all_cnn_c")
+    assert_one_line(study(*pictures), "all_cnn_c needs pictures", "e.g. mlp")
+    (folder / "elsewhere").mkdir()
+    (folder / "own.npz").rename(folder / "elsewhere" / "own.npz")
     assert "own.npz is not there" in study(*pictures).out
-    assert_one_line(study(*pictures, "--data-dir", "."), "all_cnn_c needs pictures", "e.g. mlp")
+    assert_one_line(study(*pictures, "--data-dir", "elsewhere"), "all_cnn_c needs pictures", "e.g. mlp")
 
 
 def test_every_part_has_a_comment_and_the_schema_is_named(study: Command, folder: Path) -> None:

@@ -63,20 +63,49 @@ def own(study: Command, folder: Path) -> None:
 def test_a_plan_counts_the_gradients_of_a_file_of_ones_own(study: Command, folder: Path) -> None:
     own(study, folder)
     flags = ("plan", "./fresh.toml", "--no-measure", "--json")
-    there, away = (json.loads(study(*flags, "--data-dir", at).out) for at in (".", "nowhere"))
+    there = json.loads(study(*flags).out)
     assert {arm["gradient_evaluations"] for arm in there["arms"]} == {2 * 4}  # 63 of 70, in batches of 16
+    (folder / "own.npz").rename(folder / "other.npz")
+    away = json.loads(study(*flags).out)
     assert {arm["gradient_evaluations"] for arm in away["arms"]} == {None}
-    said = study("plan", "./fresh.toml", "--data-dir", "nowhere")
+    said = study("plan", "./fresh.toml")
     assert "relu: tunes optimizer.lr" in said.out
     assert "there is no such file" in said.out
 
 
+def test_a_plan_says_how_many_examples_each_split_has(study: Command, folder: Path) -> None:
+    own(study, folder)
+    sizes = json.loads(study("plan", "./fresh.toml", "--json").out)["time"]["examples"]
+    assert sizes == {"train": [63, 63], "validation": [7, 7], "test": [10, 10]}
+    said = study("plan", "./fresh.toml").out
+    assert "npz_classification: 63 to train on, 7 for validation, 10 for the test" in said
+    assert said.endswith("often 20 s\n")
+
+
+def test_a_plan_says_how_many_tuning_trials_a_lag_leaves_at_once(study: Command) -> None:
+    flags = ("plan", "./mine.toml", "--no-measure", "--set", "search.lag=1", "--max-concurrent")
+    assert "search.lag = 1: at most 8 tuning trials at once" in study(*flags, "9").out
+    assert "search.lag" not in study(*flags, "8").out
+
+
 def test_a_plan_says_why_a_file_of_ones_own_does_not_fit(study: Command, folder: Path) -> None:
     own(study, folder)
-    said = study("plan", "./fresh.toml", "--data-dir", ".", "--set", "fixed.dataset.validation_size=100")
+    said = study("plan", "./fresh.toml", "--set", "fixed.dataset.validation_size=100")
     assert (said.code, said.err) == (0, "")
     assert "relu: tunes optimizer.lr" in said.out
     assert "no estimate of time: fresh.toml: fixed.dataset.validation_size" in said.out
+
+
+def test_a_plan_says_how_thorough_the_tuning_is(study: Command) -> None:
+    """Of 59 random trials one is among the best twentieth 19 times in 20 (1 - 0.95^59 = 0.951)."""
+    flags = ("plan", "./mine.toml", "--no-measure")
+    assert "the best of 4 random trials is, 19 times in 20, among the best 53 %" in study(*flags).out
+    assert "here a model proposes after the first 2 trials of an arm" in study(*flags).out
+    many = ("--set", "search.trials_per_arm=59", "--set", "search.sampler=random")
+    found = json.loads(study(*flags, *many, "--json").out)["power"]["tuning"]
+    assert (found["trials"], found["random"]) == (59, 59)
+    assert 0.049 < found["best_share"] < 0.05
+    assert "model proposes" not in study(*flags, *many).out
 
 
 def test_a_plan_says_what_its_replicates_can_tell(study: Command) -> None:

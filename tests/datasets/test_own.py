@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from study.components.datasets import load_dataset
-from study.components.datasets.own import load_own, remark
+from study.components.datasets.own import load_own, located, remark
 from study.components.tasks import Task
 from study.errors import DataError
 
@@ -206,3 +206,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_study_without_a_path_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dataset\.path must name the file"):
         load_dataset("npz_regression", tmp_path)
+
+
+def test_a_file_is_found_in_the_data_folder_or_else_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, here = tmp_path / "data", tmp_path / "here"
+    data.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert located("mine.npz", data) == data / "mine.npz"
+    (here / "mine.npz").touch()
+    assert located("mine.npz", data) == Path("mine.npz")
+    (data / "mine.npz").touch()
+    assert located("mine.npz", data) == data / "mine.npz"
+    assert located(str(here / "mine.npz"), data) == here / "mine.npz"

@@ -367,6 +367,10 @@ MEANINGS = {
     ("Search", "grace_epochs"): "Epochs that every trial is given.",
     ("Search", "reduction_factor"): "How far rungs are apart.",
     ("Search", "finish_share"): "Share of the stopped trials that is trained to the end all the same.",
+    (
+        "Search",
+        "lag",
+    ): "How many of an arm's latest trials a proposal does not wait for; not given: it waits for none.",
     ("Search", "seed"): "Of the whole study.",
     ("Resources", "cpus_per_trial"): "CPUs, and threads, of a trial.",
     (

@@ -32,18 +32,19 @@ from study.errors import shorten
 
 KEYS = ("train_x", "train_y", "test_x", "test_y")
 WHERE = "the file that dataset.path names"
+SEE = "see dataset.path and --data-dir"
 MAX_CLASSES = 65_536
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def path_argument(*, path: str) -> None:
-    """The file, in the data folder unless its path is absolute."""
+    """The file, in the data folder or else the current one, unless its path is absolute."""
 
 
 def load(task: Task, path: str, data_dir: Path | None) -> LoadedData:
-    """The file at ``path`` in ``data_dir`` (None: the user's data folder). DataError where it is missing, or
-    not what this module's first lines say."""
+    """The file at ``path`` (see ``located``). DataError where it is missing, or not what this module's first
+    lines say."""
     if not path:
         raise refusal(f"npz_{task}", "dataset.path must name the file", 'e.g. path = "mine.npz"')
     file = located(path, data_dir)
@@ -77,15 +78,16 @@ def load(task: Task, path: str, data_dir: Path | None) -> LoadedData:
 
 
 def load_own(path: str, data_dir: Path | None) -> LoadedData:
-    """As ``load``; the targets' type says what is asked for: a regression where they are real numbers. None
-    is the current folder."""
-    kind = read((data_dir or Path()) / path)["train_y"].dtype.kind
-    return load("regression" if kind == "f" else "classification", path, data_dir or Path())
+    """As ``load``; the targets' type says what is asked for: a regression where they are real numbers."""
+    kind = read(located(path, data_dir))["train_y"].dtype.kind
+    return load("regression" if kind == "f" else "classification", path, data_dir)
 
 
 def located(path: str, data_dir: Path | None) -> Path:
-    """Where a file is looked for: in ``data_dir``, None being the user's data folder."""
-    return (data_dir or user_data_folder()) / path
+    """Where a file is: in ``data_dir`` (None: the user's data folder), or else the current folder; where it
+    should be, if in neither."""
+    kept, here = (data_dir or user_data_folder()) / path, Path(path)
+    return here if here.exists() and not kept.exists() else kept
 
 
 def remark(data: LoadedData) -> str:
@@ -104,7 +106,7 @@ def read(file: Path) -> Arrays:
                 raise refusal(file, f"must be an .npz with {', '.join(KEYS)}, and is a single array")
             return taken(file, archive)
     except FileNotFoundError:
-        raise refusal(file, "there is no such file", "see dataset.path and --data-dir") from None
+        raise refusal(file, "there is no such file, nor in the current folder", SEE) from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         reason = OBJECTS if unpickling(error) else error
         raise refusal(file, f"cannot be read as an .npz of plain numbers ({reason})") from None
