@@ -12,7 +12,7 @@ from study.analysis.outcomes import Results, replicates, values
 from study.analysis.power import advice
 from study.analysis.resampling import leading
 from study.analysis.selection import still_open, without_mean
-from study.analysis.wording import counted, decimals, metric_name, number
+from study.analysis.wording import counted, decimals, metric_of, number
 from study.claims import Bounds, Claim, Judgement
 from study.spec import StudySpec
 
@@ -45,7 +45,7 @@ def judge_number(
     columns = [[each[block] for block in shared] for each in numbers]
     estimate = ESTIMATES[claim.kind](columns)
     verdict = within(estimate, bounds)
-    words = SIGNS[claim.kind].join(f"{metric_name(claim.metric)} of {arm}" for arm in claim.arms)
+    words = SIGNS[claim.kind].join(metric_of(claim.metric, arm) for arm in claim.arms)
     noun = "replicate" if claim.value else "pair"
     text = f"{words} = {estimate_text(estimate)} ({counted(len(shared), noun)})"
     return verdict, text, estimate, _needs(claim, bounds, columns, estimate) if verdict == "undecided" else ""

@@ -122,6 +122,12 @@ def metric_name(metric: str) -> str:
     return one_line(f"{SPLIT_NAMES.get(split, split)} {name}".lstrip())
 
 
+def metric_of(metric: str, arm: str) -> str:
+    """``test accuracy of relu``; ``(test error - training error) of relu``, as another may follow."""
+    name = metric_name(metric)
+    return f"({name}) of {arm}" if claims.MINUS in metric else f"{name} of {arm}"
+
+
 def _side(metric: str) -> str:
     """One side of a difference, where what a training shows and what it is evaluated to may meet."""
     return f"{quantity(metric)} shown in training" if metric in claims.IN_TRAINING else metric_name(metric)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from study import studyfile
+from study.analysis.wording import counted
 from study.cli.options import data_dir_option, json_option, load_checked, print_json, study_options
-from study.errors import StudyError
+from study.errors import StudyError, one_line, shorten
 from study.places import default_data_dir
 from study.spec import Arm, StudySpec
 
@@ -19,30 +22,42 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
+@click.argument("text", required=False, default="")
 @json_option
-def list_command(as_json: bool) -> None:
-    """The studies that come with the package, with their claims.
+def list_command(text: str, as_json: bool) -> None:
+    """The studies that come with the package, with their claims; only those with TEXT in name, question,
+    claims or their sources.
 
     \b
     Examples:
       study list
+      study list dropout
+      study list L164
       study list --json
     """
-    specs = [studyfile.load(name) for name in studyfile.bundled_names()]
+    specs = [spec for spec in map(studyfile.load, studyfile.bundled_names()) if _has(spec, text)]
+    if not specs:
+        raise StudyError(f"no bundled study has {shorten(text)} in it; see: study list")
     if as_json:
         print_json([_entry(spec) for spec in specs])
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("study", "arms", "profiles", "question and claims"):
-        table.add_column(heading, overflow="fold")
+    width = min(110, shutil.get_terminal_size().columns)
     for spec in specs:
-        profiles = ", ".join(studyfile.profiles(studyfile.read(studyfile.find(spec.name))))
-        about = "\n".join([spec.question, *(f"[dim]{claim.source}: {claim}[/dim]" for claim in spec.claims)])
-        table.add_row(spec.name, str(len(spec.arms())), profiles, about)
-    Console().print(table)
+        about = f"{counted(len(spec.arms()), 'arm')}; profiles: {', '.join(_profiles(spec)) or 'none'}"
+        click.echo(f"{click.style(spec.name, bold=True)}  {about}")
+        click.echo(textwrap.fill(one_line(spec.question), width, initial_indent="  ", subsequent_indent="  "))
+        for claim in spec.claims:
+            line = one_line(f"{claim.source}: {claim}")
+            click.echo(textwrap.fill(line, width, initial_indent="    ", subsequent_indent="      "))
+
+
+def _has(spec: StudySpec, text: str) -> bool:
+    parts = (spec.name, spec.question, *(f"{claim.source}: {claim}" for claim in spec.claims))
+    return any(text.lower() in part.lower() for part in parts)
+
+
+def _profiles(spec: StudySpec) -> list[str]:
+    return list(studyfile.profiles(studyfile.read(studyfile.find(spec.name))))
 
 
 def _entry(spec: StudySpec) -> dict[str, Any]:
@@ -53,7 +68,7 @@ def _entry(spec: StudySpec) -> dict[str, Any]:
         "claims": [
             {"source": claim.source, "claim": str(claim), "kind": claim.kind} for claim in spec.claims
         ],
-        "profiles": list(studyfile.profiles(studyfile.read(studyfile.find(spec.name)))),
+        "profiles": _profiles(spec),
     }
 
 

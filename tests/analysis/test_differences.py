@@ -6,7 +6,7 @@ import pytest
 
 from study.analysis.outcomes import direction, measured, quantity, replicates, values
 from study.analysis.verdicts import judge
-from study.analysis.wording import metric_name
+from study.analysis.wording import metric_name, metric_of
 from study.check import check
 from study.errors import StudyFileError
 from study.trial import TrialResult
@@ -45,6 +45,8 @@ def test_a_trial_that_learned_nothing_is_as_good_on_both(metric: str) -> None:
 def test_it_is_called_and_judged_by_its_first_metric() -> None:
     assert metric_name(GAP) == "test error \N{MINUS SIGN} training error"
     assert metric_name(SHOWN) == "test accuracy \N{MINUS SIGN} accuracy shown in training"
+    assert metric_of(GAP, "relu") == "(test error \N{MINUS SIGN} training error) of relu"
+    assert metric_of("test_error", "relu") == "test error of relu"
     assert quantity(GAP) == "error"
     assert direction(planted_spec("relu", "elu"), GAP) == "minimize"
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from study import studyfile
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, assert_one_line
 from tests.good_study import CLAIM, GOOD, changed, spec_of
 
 
@@ -26,6 +26,20 @@ def test_list_is_readable(study: Command) -> None:
     assert "cifar10-acts" in words
     assert "laptop, demo" in words
     assert "relu+bn > elu > prelu" in words
+
+
+def test_list_finds_studies_by_what_is_written_in_them(study: Command) -> None:
+    def names(text: str) -> list[str]:
+        return [entry["name"] for entry in json.loads(study("list", text, "--json").out)]
+
+    assert names("L164") == ["allcnn-pooling"], "by a claim's source"
+    assert "cifar10-bn-dropout" in names("DROPOUT")
+    assert names("bn-eval") == ["bn-eval"]
+    assert_one_line(study("list", "xyzzy"), "no bundled study has 'xyzzy' in it", "study list")
+
+
+def test_list_keeps_to_the_terminals_width(study: Command) -> None:
+    assert max(map(len, study("list").out.splitlines())) <= 110
 
 
 def test_show_prints_a_study_file_that_is_the_same_study(study: Command, folder: Path) -> None:
