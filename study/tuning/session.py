@@ -31,6 +31,8 @@ DRIVER_SETTINGS = SETTINGS | {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # How many trials wait at once is for the source to say; by Tune's own rule workers start one by one.
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
 }
 # A trial that takes more than Tune's 2 s to unwind would otherwise fail the next one on its worker.
 WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
@@ -93,7 +95,9 @@ def ray_session(address: str | None, resources: Resources, data_bytes: int, debu
     if cluster := own_cluster(address):
         address = cluster.address
         os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(cluster.token_file))
-    for key, value in (DRIVER_SETTINGS | (LOOPBACK if on_loopback(address) else {})).items():
+    settings = DRIVER_SETTINGS | (LOOPBACK if on_loopback(address) else {})
+    # Workers of a Ray of our own inherit theirs, so those that it starts at once need not be started anew.
+    for key, value in (settings if address else settings | WORKER_SETTINGS).items():
         os.environ.setdefault(key, value)
     protect_token()
     import ray
@@ -108,17 +112,15 @@ def ray_session(address: str | None, resources: Resources, data_bytes: int, debu
 def _start(address: str | None, data_bytes: int, debug: bool) -> None:
     import ray
 
-    local: dict[str, Any] = (
-        {} if address else {"include_dashboard": False, "object_store_memory": 2 * data_bytes + 2**28}
-    )
+    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 2 * data_bytes + 2**28}
+    joined: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
     start = partial(
         ray.init,
         address=address or "local",
         log_to_driver=debug,
         logging_level=logging.INFO if debug else logging.FATAL,
         configure_logging=debug,
-        runtime_env={"env_vars": WORKER_SETTINGS},
-        **local,
+        **(joined if address else own),
     )
     try:
         start_patiently(start, tries=1 if address else STARTS)
