@@ -46,6 +46,9 @@ SETTINGS = {
     # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+# For every process that trains. A trial that takes more than Tune's 2 s to unwind would otherwise fail the
+# next one on its worker.
+WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
 # With this, which is meant for macOS and Windows, Ray's ports are on 127.0.0.1 and not on all interfaces.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # A node gives its head up after 60 s without an answer; under a load of 60 on two cores that was too soon.
@@ -237,7 +240,13 @@ def node_environment(cluster: Cluster, number: int) -> dict[str, str]:
     """What a node's processes see. The token is named by its file, never by its text."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    ours = {**SETTINGS, **PATIENCE, "RAY_AUTH_TOKEN_PATH": str(cluster.token_file), "PATH": path}
+    ours = {
+        **SETTINGS,
+        **WORKER_SETTINGS,
+        **PATIENCE,
+        "RAY_AUTH_TOKEN_PATH": str(cluster.token_file),
+        "PATH": path,
+    }
     return inherited | ours | ({} if number else LOOPBACK)
 
 

@@ -20,7 +20,7 @@ from study.places import cluster_folder
 from study.private import new_secret
 from study.processes import end, family
 from study.spec import Resources
-from study.tuning.nodes import LOOPBACK, SETTINGS, Cluster, found
+from study.tuning.nodes import LOOPBACK, SETTINGS, WORKER_SETTINGS, Cluster, found
 
 # Read by Ray when it is imported or started, so they are set before either.
 DRIVER_SETTINGS = SETTINGS | {
@@ -34,8 +34,6 @@ DRIVER_SETTINGS = SETTINGS | {
     # How many trials wait at once is for the source to say; by Tune's own rule workers start one by one.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
 }
-# A trial that takes more than Tune's 2 s to unwind would otherwise fail the next one on its worker.
-WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
 # How often a Ray of our own is started before the study gives up.
 STARTS = 2
 # Ray names the model of a node's GPUs by a resource.
@@ -95,32 +93,35 @@ def ray_session(address: str | None, resources: Resources, data_bytes: int, debu
     if cluster := own_cluster(address):
         address = cluster.address
         os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(cluster.token_file))
-    settings = DRIVER_SETTINGS | (LOOPBACK if on_loopback(address) else {})
-    # Workers of a Ray of our own inherit theirs, so those that it starts at once need not be started anew.
-    for key, value in (settings if address else settings | WORKER_SETTINGS).items():
+    settings = DRIVER_SETTINGS | WORKER_SETTINGS | (LOOPBACK if on_loopback(address) else {})
+    for key, value in settings.items():
         os.environ.setdefault(key, value)
     protect_token()
     import ray
 
     try:
-        _start(address, data_bytes, debug)
+        _start(address, data_bytes, debug, inherited=cluster is not None or not address)
         yield slots_of(resources_of(resources.nodes), resources, address)
     finally:
         ray.shutdown()
 
 
-def _start(address: str | None, data_bytes: int, debug: bool) -> None:
+def _start(address: str | None, data_bytes: int, debug: bool, *, inherited: bool) -> None:
+    """``inherited``: workers have our settings from whoever started Ray. To have them brought along costs a
+    study the processes that Ray has started ahead."""
     import ray
 
-    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 2 * data_bytes + 2**28}
-    joined: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
+    private = {"include_dashboard": False, "object_store_memory": 2 * data_bytes + 2**28}
+    settings: dict[str, Any] = {} if address else private
+    if not inherited:
+        settings["runtime_env"] = {"env_vars": WORKER_SETTINGS}
     start = partial(
         ray.init,
         address=address or "local",
         log_to_driver=debug,
         logging_level=logging.INFO if debug else logging.FATAL,
         configure_logging=debug,
-        **(joined if address else own),
+        **settings,
     )
     try:
         start_patiently(start, tries=1 if address else STARTS)
