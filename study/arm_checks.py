@@ -18,10 +18,11 @@ from study.components.losses import LOSSES
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS, Need
 from study.errors import StudyError, StudyFileError, shorten
+from study.keys import dotted, flatten
 from study.needs import NEEDS, batch_size, examples
 from study.registry import nearest
 from study.space import Categorical, Distribution, Float, Int, Scalar
-from study.spec import Arm, StudySpec, dotted, flatten
+from study.spec import Arm, StudySpec
 from study.studyfile import rule
 
 # Combinations are tried in full up to this many; past it, one hyperparameter at a time.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import StudyFileError, shorten
+from study.keys import parse_scalar
 from study.space import Scalar
-from study.spec import parse_scalar
 
 SCHEMA = "study.schema.json"
 # From this ratio of its ends on, a range is one of orders of magnitude.

@@ -11,7 +11,8 @@ from study.components.metrics import full_names, metric
 from study.components.regression import INTERVAL
 from study.components.tasks import Levels
 from study.errors import StudyFileError, shorten
-from study.spec import Arm, StudySpec, flatten
+from study.keys import flatten
+from study.spec import Arm, StudySpec
 
 
 def varied(spec: StudySpec) -> Iterator[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -18,22 +17,11 @@ from pydantic import (
 )
 
 from study.claims import MAX_ARMS, STRICT, ArmName, Claim
-from study.errors import shorten
+from study.consistency import check_arms, check_sections
+from study.keys import arm_name, flatten, parse_condition
 from study.leaves import Choices, Range, Searched, SearchedOrHeld, Value, as_distribution
-from study.registry import nearest
-from study.space import Condition, Float, Scalar, SearchSpace, Tuned
+from study.space import Scalar, SearchSpace, Tuned
 
-COMPONENTS = (
-    "dataset",
-    "model",
-    "activation",
-    "loss",
-    "optimizer",
-    "schedule",
-    "augmentation",
-    "training",
-    "divergence",
-)
 # As Ray and Kubernetes have it; a key may have a DNS name before it.
 LabelKey = Annotated[
     str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
@@ -131,9 +119,6 @@ def _lift_narrowing(table: dict[str, Any]) -> dict[str, Any]:
     return {**table, **inside, "scientific": rest}
 
 
-Section = dict[str, dict[str, Any]]
-
-
 class StudySpec(BaseModel):
     """A study with its profile and overrides applied. Frozen; equal studies have equal digests."""
 
@@ -157,8 +142,8 @@ class StudySpec(BaseModel):
 
     @model_validator(mode="after")
     def is_consistent(self) -> StudySpec:
-        _check_sections(self)
-        _check_arms(self)
+        check_sections(self)
+        check_arms(self)
         return self
 
     # -- what is compared, tuned and held ---------------------------------------------------------
@@ -269,184 +254,5 @@ class Arm:
         return {**self.held, **tuned}
 
 
-def flatten(section: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """``{"optimizer": {"lr": x}}`` to ``{"optimizer.lr": x}``."""
-    return {f"{part}.{argument}": leaf for part, table in section.items() for argument, leaf in table.items()}
-
-
-def dotted(parts: Iterable[int | str]) -> str:
-    """A key as TOML writes it, parts quoted where they must be: ``claims[0].metric``."""
-    text = ""
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            bare = re.fullmatch(r"[A-Za-z0-9_-]+", part) is not None
-            quoted = part if bare else json.dumps(part, ensure_ascii=not part.isprintable())
-            text += f".{quoted}" if text else quoted
-    return text
-
-
-def parse_condition(text: str) -> Condition:
-    """``"optimizer.name=sgd"``; the value is read as TOML, bare words as text."""
-    key, equals, value = text.partition("=")
-    if not equals or not value or key.count(".") != 1:
-        example = '[conditional."optimizer.name=sgd"]'
-        raise ValueError(f"conditional.{shorten(text)}: must read component.argument=value; e.g. {example}")
-    return Condition(key.strip(), parse_scalar(value.strip()))
-
-
-def parse_scalar(text: str) -> Scalar:
-    """``true``, ``false``, a number, or the text itself."""
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text.strip("\"'")
-
-
-ARM_NAME = re.compile(r"[A-Za-z0-9._+-]{1,200}")
-# Labels of arguments in arms' names; an empty one where the values speak for themselves.
-SHORT = {
-    "batch_norm": "bn",
-    "train_size": "n",
-    "label_noise": "noise",
-    "selection": "",
-    "bn_eval": "",
-    "evaluation_batch": "b",
-    "evaluation_order": "",
-    "momentum": "m",
-}
-
-
-def arm_name(values: Mapping[str, Scalar]) -> str:
-    """``{"activation.name": "relu", "model.batch_norm": True}`` to ``relu+bn``.
-
-    Names stand for themselves, true switches for their (short) label, false ones for nothing, and
-    other values follow their label: ``n1000``, ``width0.25``.
-    """
-    labels = {key: SHORT.get(key.split(".")[1], key.split(".")[1]) for key in values}
-    parts = [_arm_part(key, labels[key], value) for key, value in values.items()]
-    if any(parts):
-        return "+".join(part for part in parts if part)
-    return "+".join(f"no-{label}" for label in labels.values())
-
-
-def _arm_part(key: str, label: str, value: Scalar) -> str:
-    if isinstance(value, bool):
-        return label if value else ""
-    return str(value) if key.endswith(".name") else f"{label}{value}"
-
-
 def _sha256(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-# -- rules that one field alone cannot check: each raises ValueError with a line for the user --------
-
-
-def _check_sections(spec: StudySpec) -> None:
-    places: dict[str, str] = {}
-    for section in ("scientific", "nuisance", "fixed"):
-        _check_components(section, getattr(spec, section))
-        for key in flatten(getattr(spec, section)):
-            if key in places:
-                raise ValueError(
-                    f"{section}.{key}: stands in [{places[key]}] too; a hyperparameter is compared, tuned "
-                    "or held, so keep one of them"
-                )
-            places[key] = section
-    conditions = {text: parse_condition(text) for text in spec.conditional}
-    for text, condition in conditions.items():
-        _check_components(f'conditional."{text}"', spec.conditional[text])
-        _check_condition(spec, text, condition, places)
-    _check_conditional_keys(spec, conditions)
-
-
-def _check_components(section: str, table: Mapping[str, Mapping[str, object]]) -> None:
-    for component in table:
-        if component not in COMPONENTS:
-            key = f"{section}.{dotted([component])}"
-            raise ValueError(f"{key}: unknown component; {nearest(component, COMPONENTS)}")
-
-
-def _check_condition(spec: StudySpec, text: str, condition: Condition, places: Mapping[str, str]) -> None:
-    place = f'conditional."{text}"'
-    if condition.key not in places:
-        raise ValueError(
-            f"{place}: {condition.key} is not set outside [conditional]; "
-            f"{nearest(condition.key, places) if places else 'set it in [scientific], [nuisance] or [fixed]'}"
-        )
-    section = places[condition.key]
-    possible = as_distribution(flatten(getattr(spec, section))[condition.key])
-    if isinstance(possible, Float):
-        raise ValueError(
-            f"{place}: {condition.key} is drawn from a range of real numbers, so it hardly ever is "
-            f"{condition.value}; give it a list of values, or drop the condition"
-        )
-    # A held value may be another one in another profile.
-    if condition.value not in possible and section != "fixed":
-        values = ", ".join(shorten(value) for value in possible.ends)
-        raise ValueError(f"{place}: {condition.key} never has that value; its values: {values}")
-
-
-def _check_conditional_keys(spec: StudySpec, conditions: Mapping[str, Condition]) -> None:
-    deciding = {condition.key for condition in conditions.values()}
-    first: dict[str, str] = {}
-    for text, condition in conditions.items():
-        for key in flatten(spec.conditional[text]):
-            place = f'conditional."{text}".{key}'
-            if key in spec.compared:
-                raise ValueError(
-                    f"{place}: is compared in [scientific], so it cannot be conditional; drop one of them"
-                )
-            if key in deciding:
-                raise ValueError(
-                    f"{place}: decides a condition, so it cannot stand under one; "
-                    "set it outside [conditional]"
-                )
-            other = first.setdefault(key, text)
-            if other != text and (conditions[other].key != condition.key or conditions[other] == condition):
-                raise ValueError(
-                    f'{place}: stands under conditional."{other}" too, and both can hold; keep one of them'
-                )
-
-
-def _check_arms(spec: StudySpec) -> None:
-    count = 1
-    for choices in spec.compared.values():
-        count *= len(choices)
-    if count > MAX_ARMS:
-        raise ValueError(
-            f"scientific: makes {count} arms, at most {MAX_ARMS} are allowed; compare fewer values"
-        )
-    every = spec.all_arms()
-    if len(every) < count:
-        raise ValueError("scientific: two combinations make arms of the same name; drop one of the values")
-    for name in every:
-        if not ARM_NAME.fullmatch(name):
-            raise ValueError(
-                f"scientific: makes an arm called {shorten(name)}; arms' names have 1 to 200 letters, digits "
-                "and ._+-, so compare fewer or other values"
-            )
-    for name, where in _named_arms(spec):
-        if name not in every:
-            raise ValueError(f"{where}: no arm is called {shorten(name)}; {nearest(name, every)}")
-    names = spec.arms_only or []
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"arms: names {shorten(name)} twice; name each arm once")
-        if name in spec.exclude:
-            raise ValueError(f"arms: {shorten(name)} is also in exclude; keep it in one of them")
-    if not spec.arms():
-        raise ValueError("exclude: leaves no arm; exclude fewer")
-
-
-def _named_arms(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    yield from ((name, "arms") for name in spec.arms_only or ())
-    yield from ((name, "exclude") for name in spec.exclude)
-    for index, claim in enumerate(spec.claims):
-        yield from ((name, f"claims[{index}].{claim.kind}") for name in claim.arms)

@@ -15,9 +15,10 @@ from pydantic_core import ErrorDetails
 
 from study.claims import Claim, Pair, Proportion, Trend, Value
 from study.errors import StudyFileError, UnknownName, one_line, shorten
+from study.keys import COMPONENTS, dotted
 from study.leaves import Range
 from study.registry import nearest
-from study.spec import COMPONENTS, Objective, Resources, Search, StudySpec, dotted
+from study.spec import Objective, Resources, Search, StudySpec
 
 UNION_TAGS = (
     "range",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from study.keys import arm_name, dotted, parse_condition, parse_scalar
 from study.space import Categorical, Condition, Float, Int, Scalar, Tuned
-from study.spec import StudySpec, arm_name, dotted, parse_condition, parse_scalar
+from study.spec import StudySpec
 from tests.good_study import CLAIM, DECAY, GOOD, LR, WIDER_LR, changed, spec_of, spec_with
 
 JOINT = changed(

@@ -13,7 +13,8 @@ from study.analysis import vc
 from study.analysis.edge import Estimate
 from study.analysis.learning_curves import percentiles
 from study.analysis.outcomes import Results, ended, replicates
-from study.spec import Arm, StudySpec, arm_name
+from study.keys import arm_name
+from study.spec import Arm, StudySpec
 
 if TYPE_CHECKING:
     import pandas as pd

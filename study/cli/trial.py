@@ -12,9 +12,10 @@ from study.cli import completing
 from study.cli.options import data_dir_option, json_option, print_json
 from study.components.tasks import Task
 from study.errors import StudyFileError, shorten
+from study.keys import COMPONENTS, flatten
 from study.places import default_data_dir
 from study.space import Scalar
-from study.spec import COMPONENTS, Arm, StudySpec, flatten
+from study.spec import Arm, StudySpec
 from study.trial import Row, TrialResult
 from study.typical import example
 
