@@ -12,6 +12,7 @@ from torch import nn
 from study import own
 from study.averaging import EMA, Average
 from study.batches import divide, seeded
+from study.compiling import Compiled
 from study.components.activations import nonlinearity
 from study.components.augmentation import Augmentation
 from study.components.datasets.info import LoadedData
@@ -24,6 +25,7 @@ from study.components.schedules import SCHEDULES
 from study.components.thresholds import Thresholds
 from study.devices import resolve_precision
 from study.divergence import Monitor
+from study.errors import StudyError
 from study.space import Scalar
 from study.steps import Position, Trial
 from study.trial import TrialConfig
@@ -76,7 +78,17 @@ def prepare(
         position=Position(torch.zeros(3, dtype=torch.float64, device=device)),
         average=average(components["optimizer"]["name"], routine),
         step=step,
+        compiled=compiled(network, routine, training.batch_size, step),
     )
+
+
+def compiled(network: nn.Module, routine: Routine, batch_size: int, step: own.Step | None) -> Compiled | None:
+    """What whole training batches go through, where the study asks for torch.compile."""
+    if routine.compile == "no":
+        return None
+    if step is not None:
+        raise StudyError("training.compile: a step of your own calls the network itself; compile it there")
+    return Compiled(network, routine.compile, batch_size)
 
 
 def network_of(config: TrialConfig, data: LoadedData) -> nn.Module:

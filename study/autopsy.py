@@ -14,7 +14,7 @@ import traceback
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -95,6 +95,7 @@ def replay(trial: Trial, recorder: Recorder, verdict: Verdict) -> Autopsy:
     seen = {step: (float(each.loss), float(each.norm)) for step, each in recorder.seen if step <= last}
     initial = {name: float(value) for name, value in trial.initial.items()}
     restore(trial, snapshot)
+    trial = replace(trial, compiled=None)  # what was compiled has no hooks
     with Probe(trial.model, trial.optimizer, initial) as probe:
         steps = list(again(trial, probe, last, updated))
         zeros = dict(probe.zeros)

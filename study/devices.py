@@ -12,7 +12,7 @@ import torch
 
 from study.errors import StudyError, shorten
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -40,11 +40,11 @@ def has_native_bf16(device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def resolve_precision(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """``auto`` is bf16 where the hardware has it natively, else fp32."""
+def resolve_precision(asked: Literal["auto", "fp32", "tf32", "bf16"], device: torch.device) -> Precision:
+    """``auto`` is bf16 where the hardware has it natively, else fp32; TF32 is fp32 where there is none."""
     if asked == "auto":
         return "bf16" if has_native_bf16(device) else "fp32"
-    return asked
+    return "fp32" if asked == "tf32" and device.type == "cpu" else asked
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -88,16 +88,22 @@ def watch_memory(device: torch.device) -> None:
 
 
 @contextmanager
-def reproducible(device: torch.device, seed: int, threads: int | None) -> Iterator[None]:
+def reproducible(
+    device: torch.device, seed: int, threads: int | None, precision: Precision = "fp32"
+) -> Iterator[None]:
     """The process's own numerical settings for one trial, and the caller's again afterwards.
 
     ``seed`` is for torch's global generator, which dropout draws from. cuDNN keeps to deterministic
-    algorithms and fp32 means fp32, not TF32. ``threads``: of torch on the CPU; None leaves them.
+    algorithms, and fp32 means fp32, unless the ``precision`` is TF32. ``threads``: of torch on the CPU;
+    None leaves them.
     """
-    before = torch.get_num_threads()
+    before, matmul = torch.get_num_threads(), torch.backends.cuda.matmul
+    tf32 = precision == "tf32"
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False))
+        stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=tf32))
+        stack.callback(setattr, matmul, "allow_tf32", matmul.allow_tf32)
+        matmul.allow_tf32 = tf32
         if threads is not None:
             stack.callback(torch.set_num_threads, before)
             torch.set_num_threads(threads)

@@ -18,7 +18,7 @@ from study.errors import StudyError
 from study.space import Scalar
 from study.spec import Arm, StudySpec
 from study.training import train
-from study.trial import Row, TrialConfig
+from study.trial import Row, TrialConfig, TrialResult
 from study.typical import example
 
 # Enough steps to be past the first slow ones, few enough to take a second or two an arm.
@@ -33,7 +33,8 @@ class Speed:
     """What an arm was measured at, in examples a second on one slot, and a trial's time from it.
 
     ``diverged``: the verdict on a warm-up that did in the middle of the arm's ranges, after which it was made
-    again at a standstill; empty where it did not.
+    again at a standstill; empty where it did not. ``compiling_s`` is what torch.compile takes of a trial,
+    where the study asks for it.
     """
 
     arm: str
@@ -41,6 +42,7 @@ class Speed:
     evaluation: float
     trial_s: float
     diverged: str = ""
+    compiling_s: float = 0.0
 
 
 def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) -> Speed:
@@ -55,28 +57,36 @@ def measure(spec: StudySpec, arm: Arm, config: TrialConfig, data: LoadedData) ->
     few = size if routine.batch_size == "full" else min(size, WARM_UP_STEPS * routine.batch_size)
     short = {**on_few(few, WARM_UP_EVALUATIONS, data), "training.epochs": 2}
     evaluated = int(short["training.evaluation_size"])
-    curve, diverged = _warm_up(spec, config, {**values, **short}, data)
+    found = _warm_up(spec, config, {**values, **short}, data)
+    diverged = _cut_short(found)
     if diverged:
-        curve, reason = _warm_up(spec, config, {**values, **short, **STANDSTILL}, data)
-        if reason:
+        found = _warm_up(spec, config, {**values, **short, **STANDSTILL}, data)
+        if reason := _cut_short(found):
             raise StudyError(
                 f"{spec.name}: the warm-up of arm {arm.name} ended at a standstill too ({reason}), so there "
                 "is no telling how long its trials take"
             )
+    curve = found.curve
     training = _number(curve[1], "images_per_second")
     spent = _number(curve[1], "seconds") - _number(curve[0], "seconds") - few / training
     evaluation = 2 * evaluated / max(spent, 1e-6)
     each_epoch = size / training + (validation + min(routine.evaluation_size, size)) / evaluation
-    return Speed(arm.name, training, evaluation, routine.epochs * each_epoch, diverged)
+    compiling_s = float(found.environment.get("compile", {}).get("seconds", 0.0))
+    trial_s = compiling_s + routine.epochs * each_epoch
+    return Speed(arm.name, training, evaluation, trial_s, diverged, compiling_s)
 
 
 def _warm_up(
     spec: StudySpec, config: TrialConfig, values: Mapping[str, Scalar], data: LoadedData
-) -> tuple[tuple[Row, ...], str]:
-    """The curve of two short epochs, and the verdict where it is shorter, else nothing."""
+) -> TrialResult:
+    """Two short epochs."""
     short = replace(config, hyperparameters=dict(values))
-    result = train(short, data, threads=spec.resources.cpus_per_trial)
-    return result.curve, "" if len(result.curve) == 2 else str(result.verdict)
+    return train(short, data, threads=spec.resources.cpus_per_trial)
+
+
+def _cut_short(found: TrialResult) -> str:
+    """The verdict on a warm-up that ended before its two epochs, else nothing."""
+    return "" if len(found.curve) == 2 else str(found.verdict)
 
 
 def on_few(few: int, evaluated: int, data: LoadedData) -> dict[str, Scalar]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from study.averaging import Average
 from study.batches import Batch, Part, TrainingPart
+from study.compiling import Compiled
 from study.components.losses import PerExample
 from study.components.metrics import of_task, right
 from study.components.tasks import Answers, Levels, Task
@@ -70,7 +71,8 @@ class Trial:
 
     ``levels`` are those of the quantiles that the loss estimates (study.components.losses). ``initial``
     is each layer's max|activation| at the very first step, where somebody noted it. ``average``, if any,
-    is what it is evaluated on in place of its weights; ``step``, if any, makes the loss in place of ours.
+    is what it is evaluated on in place of its weights; ``step``, if any, makes the loss in place of ours, and
+    ``compiled``, if any, is what whole training batches go through.
     """
 
     task: Task
@@ -90,6 +92,7 @@ class Trial:
     initial: dict[str, Tensor] = field(default_factory=dict)
     average: Average | None = None
     step: Step | None = None
+    compiled: Compiled | None = None
 
     @property
     def steps(self) -> int:
@@ -110,10 +113,10 @@ def batches(trial: Trial) -> Iterator[Batch]:
     yield from trial.training.epoch(trial.position.batch)
 
 
-def forward(trial: Trial, inputs: Tensor) -> Tensor:
-    """The model's outputs (b, k), in float32: logits or numbers."""
+def forward(trial: Trial, inputs: Tensor, through: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """The model's outputs (b, k), in float32: logits or numbers. ``through`` stands in for the model."""
     with autocast(trial.device, trial.precision):
-        outputs: Tensor = trial.model(inputs)
+        outputs: Tensor = (through or trial.model)(inputs)
     return outputs.float()
 
 
@@ -136,13 +139,15 @@ def differentiate(trial: Trial, inputs: Tensor, targets: Tensor) -> Gradient:
 
 def backward(trial: Trial, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Add the gradients of a batch's mean loss to the parameters'; the loss and the outputs."""
+    compiled = trial.compiled if trial.compiled and trial.compiled.serves(inputs, trial.steps) else None
     if trial.step is not None:
         with autocast(trial.device, trial.precision):
             loss, outputs = trial.step(trial.model, inputs, targets)
     else:
-        outputs = forward(trial, inputs)
+        outputs = forward(trial, inputs, compiled)
         loss = trial.loss(outputs, targets).mean()
-    loss.backward()
+    with compiled.making("backward") if compiled else nullcontext():
+        loss.backward()
     return loss.detach(), outputs.detach()
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from study import own
-from study.assembly import prepare
+from study.assembly import by_component, prepare
 from study.autopsy import Recorder, examine
 from study.batches import seeded
 from study.checkpoint import Checkpoints
@@ -28,10 +28,11 @@ from study.components.losses import LOSSES, chosen_loss
 from study.components.metrics import METRICS, of_task
 from study.components.models import MODELS
 from study.components.optimizers import OPTIMIZERS
+from study.components.routine import Routine
 from study.components.schedules import SCHEDULES
 from study.components.sizes import parameter_count
 from study.curvature import largest_eigenvalue
-from study.devices import environment, pick_device, reproducible
+from study.devices import environment, pick_device, reproducible, resolve_precision
 from study.layerwise import layer_metrics, layers_by_name, measured_layers
 from study.probe import silences
 from study.registry import Registry
@@ -100,7 +101,9 @@ def train(
     started = time.monotonic()
     place = pick_device(device)
     data = restricted(data.of_trial(config.hyperparameters, config.split_seed), config.hyperparameters)
-    with reproducible(place, derive_seed(config.seed, "dropout"), threads):
+    routine = Routine(**by_component(config.hyperparameters)["training"])
+    precision = resolve_precision(routine.precision, place)
+    with reproducible(place, derive_seed(config.seed, "dropout"), threads, precision):
         trial = prepare(config, data, place, shared=shared, model=model, step=step)
         curvature = initial_curvature(trial, config)
         layers = {"start": measured_layers(trial, config, "start")}
@@ -142,6 +145,7 @@ def train(
                 "worst": worst_values(config, data),
                 **foreign_components(config),
                 "parameters": parameter_count(trial.model),
+                **compiling(trial),
                 **curvature,
                 **layers_by_name(layers),
                 **complexity,
@@ -166,6 +170,12 @@ def worst_values(config: TrialConfig, data: LoadedData) -> dict[str, float]:
     if data.task == "regression":
         worst["loss"] = loss.best_constant(targets, **arguments)
     return {name: value for name, value in worst.items() if value is not None}
+
+
+def compiling(trial: Trial) -> dict[str, Any]:
+    """How the training was compiled, and what that took of its time; empty where it was not."""
+    made = trial.compiled
+    return {"compile": {"mode": made.mode, "seconds": round(made.seconds, 3)}} if made else {}
 
 
 def foreign_components(config: TrialConfig) -> dict[str, Any]:

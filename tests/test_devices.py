@@ -89,6 +89,22 @@ def test_cudnn_is_deterministic_and_without_tf32_inside() -> None:
     assert torch.backends.cudnn.deterministic == before
 
 
+def test_tf32_is_allowed_inside_where_it_is_asked_for() -> None:
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    with reproducible(CPU, 0, None, "tf32"):
+        assert torch.backends.cudnn.allow_tf32
+        assert matmul.allow_tf32
+        with reproducible(CPU, 0, None):
+            assert not matmul.allow_tf32
+    assert matmul.allow_tf32 == before
+
+
+def test_tf32_is_fp32_where_there_is_none() -> None:
+    assert resolve_precision("tf32", CPU) == "fp32"
+    assert resolve_precision("tf32", torch.device("cuda")) == "tf32"
+
+
 def test_the_environment_says_where_and_how() -> None:
     recorded = environment(CPU, "fp32")
     assert recorded["device"] == "cpu"

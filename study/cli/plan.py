@@ -143,6 +143,7 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
             s.arm: {
                 "training_images_per_second": round(s.training),
                 "trial_s": round(s.trial_s, 1 if s.trial_s >= 1 else 3),
+                "compiling_s": round(s.compiling_s, 1) or None,
                 "diverged": s.diverged or None,
             }
             for s in speeds
@@ -195,6 +196,9 @@ def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> No
         costs += [] if gradients is None else [f"{gradients:,} gradients"]
         cost = f"{' and '.join(costs)} a trial, " if costs else ""
         click.echo(f"  {arm['arm']}: {cost}tunes {'; '.join(arm['tuned']) or 'nothing'}")
+        if measured and measured["compiling_s"]:
+            compiling = f"{duration(measured['compiling_s'])} of that compiles (training.compile)"
+            click.echo(f"    {compiling}: worth it where it trains several times as long")
         if measured and measured["diverged"]:
             why = f"a warm-up with all in the middle of its range ended {measured['diverged']}"
             click.echo(f"    {why}: optimizer.lr may lie too high")
