@@ -78,7 +78,7 @@ def tradeoff(spec: StudySpec, results: Results) -> Tradeoff | None:
     info = DATASETS[str(spec.arms()[0].held["dataset.name"])]
     found = sizes.networks(spec, mine["width"].tolist(), len(info.classes), info.shape)
     by_width = {network.width: network for network in found}
-    best = float(sizes.means(mine).to_numpy(np.float64).min())
+    best = float(np.nanmin(sizes.means(mine).to_numpy(np.float64)))  # a grid may have holes
     return Tradeoff(
         group,
         tuple(

@@ -11,9 +11,14 @@ import pytest
 from scipy import stats
 
 from study.analysis import vc
+from study.analysis.figures.drawing import LIGHT
+from study.analysis.figures.learning import draw_learning_curves
+from study.analysis.figures.size_map import draw_size_map
+from study.analysis.figures.tradeoff import draw_tradeoff
 from study.analysis.frames import trials
 from study.analysis.generalization import MEASURES, measured, random_label_capacity, score, scores
 from study.analysis.learning_curves import resamples
+from study.analysis.ranking import ranking
 from study.analysis.sizes import grid, groups, means, networks, ridge, table
 from study.analysis.tradeoff import TARGET_GAP, tradeoff
 from study.components.datasets.noise import mislabelled
@@ -124,6 +129,17 @@ def test_the_certificate_is_that_of_the_best_cell() -> None:
     best = means(CELLS).to_numpy().min()
     assert found.certificate.value == pytest.approx(best, abs=1e-4)
     assert (found.chance, found.test_examples, found.blocks) == pytest.approx((0.9, 10_000, 4))
+
+
+def test_a_grid_with_a_hole_is_drawn_with_one() -> None:
+    """The worst cell's, so that the best one stays what it is."""
+    holed = {name: each for name, each in WHOLE.items() if not name.startswith("n250+width0.0625/")}
+    assert len(holed) < len(WHOLE)
+    found = tradeoff(SPEC, holed)
+    assert found is not None
+    assert found.certificate.value == pytest.approx(means(CELLS).to_numpy().min(), abs=1e-4)
+    for draw in (draw_size_map, draw_tradeoff, draw_learning_curves):
+        assert draw(SPEC, holed, ranking(SPEC, holed), LIGHT) is not None
 
 
 def test_without_replicates_there_is_no_trade_off() -> None:
