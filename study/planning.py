@@ -108,15 +108,16 @@ def validation_size(values: Mapping[str, Scalar], data: LoadedData) -> int:
 def split_sizes(spec: StudySpec, data: LoadedData) -> dict[str, tuple[int, int]]:
     """How many examples trials train on, tuning is judged by, and test each replicate: the fewest and the
     most of all arms."""
-    found = [_sizes(example(spec, arm, 0).hyperparameters, data) for arm in spec.arms()]
+    parts: dict[Scalar | None, LoadedData] = {}
+    found = []
+    for arm in spec.arms():
+        values = example(spec, arm, 0).hyperparameters
+        classes = values.get("dataset.classes")
+        part = parts[classes] = parts[classes] if classes in parts else restricted(data, values)
+        found.append((training_size(values, part), validation_size(values, part), len(part.test_inputs)))
     return {
         split: (min(each), max(each)) for split, each in zip(PURPOSES, zip(*found, strict=True), strict=True)
     }
-
-
-def _sizes(values: Mapping[str, Scalar], data: LoadedData) -> tuple[int, int, int]:
-    part = restricted(data, values)
-    return training_size(values, part), validation_size(values, part), len(part.test_inputs)
 
 
 def told_sizes(sizes: Mapping[str, tuple[int, int]]) -> str:

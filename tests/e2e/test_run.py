@@ -139,22 +139,24 @@ def test_a_users_own_study_runs_from_a_wheel_in_an_empty_folder(start: Start, tm
 
 
 def test_a_study_interrupted_and_killed_ends_like_an_undisturbed_one(start: Start, tmp_path: Path) -> None:
-    code, _, err = end(start("run", "../files/mine.toml", "--max-concurrent", "1", root="undisturbed"))
+    """The one with two trials at once, the other with one: its proposals keep step."""
+    run = ("run", "../files/mine.toml", "--set", "search.lag=0")
+    code, _, err = end(start(*run, "--max-concurrent", "1", root="undisturbed"))
     assert code == 0, err
 
-    process = start("run", "../files/mine.toml", "--max-concurrent", "1")
+    process = start(*run)
     wait_for(tmp_path / "runs", "result", 2)
     process.send_signal(signal.SIGINT)
     code, _, err = end(process)
     assert code == 130
     assert "trials are missing; run the same command again to go on" in err.splitlines()[-1]
 
-    process = start("run", "../files/mine.toml", "--max-concurrent", "1")
+    process = start(*run)
     wait_for(tmp_path / "runs", "result", 7)
     process.kill()
     assert end(process)[0] == -signal.SIGKILL
 
-    code, _, err = end(start("run", "../files/mine.toml", "--max-concurrent", "1"))
+    code, _, err = end(start(*run))
     assert code == 0, err
     record = record_at(tmp_path / "runs")
     assert numbers(record) == numbers(record_at(tmp_path / "undisturbed"))
