@@ -83,9 +83,9 @@ def facts_of(root: Path, spec: StudySpec, concurrent: int, order: int) -> Facts:
     [
         {"sampler": "tpe"},
         {"sampler": "cmaes"},
-        {"sampler": "random", "early_stopping": "asha"},
-        {"sampler": "tpe", "early_stopping": "hyperband"},
-        {"sampler": "tpe", "early_stopping": "median"},
+        {"sampler": "tpe", "early_stopping": "asha"},
+        {"sampler": "random", "early_stopping": "hyperband"},
+        {"sampler": "random", "early_stopping": "median"},
     ],
     ids=lambda search: "-".join(search.values()),
 )
@@ -95,7 +95,7 @@ def test_a_study_in_step_repeats_itself_whatever_ends_first_and_runs_at_once(
     spec = a_study(lag=lag, **search)
     alone = facts_of(tmp_path, spec, 1, order=0)
     assert "early_stopping" not in search or "pruned" in {verdict.status for _, verdict in alone.values()}
-    for concurrent, order in ((2, 1), (3, 2), (8, 3), (8, 4)):
+    for concurrent, order in ((2, 1), (8, 3)):
         assert facts_of(tmp_path, spec, concurrent, order) == alone
 
 
@@ -123,7 +123,7 @@ def test_a_study_in_step_that_is_cut_anywhere_goes_on_as_if_it_had_not_been(
 ) -> None:
     spec = a_study(sampler=sampler, lag=1, early_stopping="asha", trials_per_arm=8)
     undisturbed = facts_of(tmp_path, spec, 1, order=0)
-    for epochs in (5, 30, 60, 90):
+    for epochs in (5, 30, 90):
         root = tmp_path / f"cut-{epochs}"
         with conducting(root, spec, concurrent=3) as conductor:
             run(conductor, order=epochs, until=epochs)

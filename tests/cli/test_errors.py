@@ -232,7 +232,7 @@ BAD: dict[str, tuple[Change | list[Change], tuple[str, ...]]] = {
     ),
     "an unknown precision": (
         ("batch_size = 64", 'batch_size = 64, precision = "fp64"'),
-        ("fixed.training.precision: must be 'auto', 'fp32' or 'bf16', not 'fp64'",),
+        ("fixed.training.precision: must be 'auto', 'fp32', 'tf32' or 'bf16', not 'fp64'",),
     ),
     "a decay below 0": (
         (DECAY, "optimizer.weight_decay = { low = -1.0, high = 1.0 }"),
