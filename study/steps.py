@@ -139,7 +139,9 @@ def differentiate(trial: Trial, inputs: Tensor, targets: Tensor) -> Gradient:
 
 def backward(trial: Trial, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Add the gradients of a batch's mean loss to the parameters'; the loss and the outputs."""
-    compiled = trial.compiled if trial.compiled and trial.compiled.serves(inputs, trial.steps) else None
+    compiled = trial.compiled
+    if compiled is not None and not compiled.serves(inputs, trial.steps):
+        compiled = None
     if trial.step is not None:
         with autocast(trial.device, trial.precision):
             loss, outputs = trial.step(trial.model, inputs, targets)

@@ -22,7 +22,7 @@ _data_dir = click.option(
     envvar="STUDY_DATA_DIR",
     show_envvar=True,
     metavar="DIR",
-    help="The only folder looked in. Without it: your own data folder.",
+    help="The only folder looked in; without it your own data folder. For a file of yours: here, too.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 

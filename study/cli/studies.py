@@ -12,6 +12,7 @@ import rich_click as click
 
 from study import studyfile
 from study.analysis.wording import counted
+from study.claims import Claim
 from study.cli.options import data_dir_option, json_option, load_checked, print_json, study_options
 from study.errors import StudyError, one_line, shorten
 from study.places import default_data_dir
@@ -47,13 +48,16 @@ def list_command(text: str, as_json: bool) -> None:
         click.echo(f"{click.style(spec.name, bold=True)}  {about}")
         click.echo(textwrap.fill(one_line(spec.question), width, initial_indent="  ", subsequent_indent="  "))
         for claim in spec.claims:
-            line = one_line(f"{claim.source}: {claim}")
-            click.echo(textwrap.fill(line, width, initial_indent="    ", subsequent_indent="      "))
+            click.echo(textwrap.fill(_line(claim), width, initial_indent="    ", subsequent_indent="      "))
 
 
 def _has(spec: StudySpec, text: str) -> bool:
-    parts = (spec.name, spec.question, *(f"{claim.source}: {claim}" for claim in spec.claims))
+    parts = (spec.name, spec.question, *map(_line, spec.claims))
     return any(text.lower() in part.lower() for part in parts)
+
+
+def _line(claim: Claim) -> str:
+    return one_line(f"{claim.source}: {claim}")
 
 
 def _profiles(spec: StudySpec) -> list[str]:

@@ -32,7 +32,6 @@ from study.errors import shorten
 
 KEYS = ("train_x", "train_y", "test_x", "test_y")
 WHERE = "the file that dataset.path names"
-SEE = "see dataset.path and --data-dir"
 MAX_CLASSES = 65_536
 
 Arrays = dict[str, NDArray[Any]]
@@ -106,7 +105,8 @@ def read(file: Path) -> Arrays:
                 raise refusal(file, f"must be an .npz with {', '.join(KEYS)}, and is a single array")
             return taken(file, archive)
     except FileNotFoundError:
-        raise refusal(file, "there is no such file, nor in the current folder", SEE) from None
+        way_out = "see dataset.path and --data-dir"
+        raise refusal(file, "there is no such file, nor in the current folder", way_out) from None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         reason = OBJECTS if unpickling(error) else error
         raise refusal(file, f"cannot be read as an .npz of plain numbers ({reason})") from None
