@@ -205,6 +205,7 @@ def _told(conductor: Conductor, arm: str, progress: ArmProgress) -> Iterator[Vio
     learn later, by the study's lag, nothing yet."""
     states = progress.search.states()
     metric = conductor.spec.objective.metric
+    sign = 1 if conductor.spec.objective.direction == "maximize" else -1
     for index in sorted(states.keys() - progress.asked["tune"].keys()):
         yield Violation("I3", "the sampler has it, the record has not", f"{arm}/tune/{index}")
     for index in sorted(progress.asked["tune"]):
@@ -215,7 +216,7 @@ def _told(conductor: Conductor, arm: str, progress: ArmProgress) -> Iterator[Vio
         elif result.verdict.status == "ok":
             expected = (state, value) == ("COMPLETE", result.metrics.get(metric)) or state == "ok"
         else:
-            as_worst = (state, value) == ("COMPLETE", conductor.worst)
+            as_worst = state == "COMPLETE" and value is not None and sign * (value - conductor.worst) <= 0
             expected = as_worst or state in ("PRUNED", result.verdict.status)
         if not expected:
             verdict = "no end" if result is None else f"{result.verdict} {result.metrics.get(metric, '')}"

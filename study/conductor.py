@@ -8,10 +8,11 @@ hyperparameters and seeds.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from study.analysis.selection import to_confirm
 from study.arm_progress import ArmProgress, arms_of
@@ -23,7 +24,7 @@ from study.seeding import derive_seed
 from study.silence import Silence
 from study.space import Scalar
 from study.spec import Arm, StudySpec
-from study.trial import PHASES, Phase, Row, TrialConfig, TrialResult, interned
+from study.trial import PHASES, Phase, Row, TrialConfig, TrialResult, Verdict, interned
 
 # As many failures in a row as this, and the code or the machine is broken: going on wastes money.
 FAILURES_IN_A_ROW = 3
@@ -96,7 +97,8 @@ class Conductor:
         return config
 
     def exhausted(self) -> bool:
-        if self.deadline is not None and self._now() > self.deadline and self.missing():
+        # With nothing left to be started, nothing is cut short.
+        if self.deadline is not None and self._now() > self.deadline and self.missing() > len(self.running):
             self.out_of_time = True
         cut_short = self.stopping() or self.out_of_time or self.sampler_failure is not None
         return cut_short or not self.missing()
@@ -156,6 +158,8 @@ class Conductor:
             return running is None  # late, doubled or out of order: from an attempt that was given up
         running.rows.append(interned(row))
         self._silence.spoke(trial.id, row)
+        if _epoch(row) >= int(trial.hyperparameters.get("training.epochs", 1)):
+            self._silence.finishes(trial.id)
         self.journal.epoch(trial.id, self.tokens[token], row, saved)
         if saved:
             self._saved[trial.id] = _epoch(row)
@@ -194,7 +198,7 @@ class Conductor:
         out_of_memory = result.verdict.kind == "oom"
         if out_of_memory and (self._given_more(result.config) or self._given_room(result.config)):
             return
-        result = result.with_curve(tuple(running.rows))
+        result = self._sound(result.with_curve(tuple(running.rows)))
         self.journal.result(result.config.id, max(1, self.attempts.get(result.config.id, 0)), result)
         self._account(result)
         self.wall_seconds.append(self._now() - running.since)
@@ -202,6 +206,16 @@ class Conductor:
         failed = result.verdict.status == "failed"
         self.failures = [*self.failures, result] if failed else []
         self.watch(self)
+
+    def _sound(self, result: TrialResult) -> TrialResult:
+        """The result, with finite numbers alone; a tuning trial that ended ok has the objective's, or else
+        the code that trained it is at fault."""
+        metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
+        metric, verdict = self.spec.objective.metric, result.verdict
+        if verdict.status == "ok" and result.config.phase == "tune" and metric not in metrics:
+            got = f"; it has {', '.join(sorted(metrics))}" if metrics else ""
+            verdict = Verdict("failed", "crash", reason=f"ended ok without a finite {metric}{got}")
+        return replace(result, metrics=metrics, verdict=verdict)
 
     def _given_more(self, trial: TrialConfig) -> bool:
         """Whether a trial that ran out of memory beside others goes on with more of a GPU: that it shared
@@ -369,6 +383,8 @@ class Conductor:
             trial = event.get("trial", "")
             if event["event"] == "result" and event["result"]["verdict"].get("kind") in FROM_THE_START:
                 self._saved.pop(trial, None)
+                if asked[trial].phase == "tune":
+                    self.arms[asked[trial].arm].stopping.forget(asked[trial].index)
             if event["event"] == "asked":
                 config = TrialConfig.from_json(event["config"])
                 self.arms[config.arm].repeat(config)

@@ -11,6 +11,7 @@ import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from study.registry import Registry
 from study.seeding import derive_seed
@@ -78,12 +79,21 @@ class Rule:
     def judge(self, trial: int, epoch: int, value: float | None) -> Stop | None:
         return None
 
+    def forget(self, trial: int) -> None:
+        """The trial starts over, with other code: what it reached with the old counts no more."""
+        for scores in self.values.values():
+            scores.pop(trial, None)
+
     def reached(self, trial: int, epoch: int) -> dict[int, float]:
-        """The scores after ``epoch`` that ``trial`` is judged beside, its own among them."""
+        """The scores after ``epoch`` that ``trial`` is judged beside, its own among them: those that had
+        arrived before it or, with a lag, those of the trials that it was proposed from."""
         scores, lag = self.values[epoch], self.search.lag
-        if lag is None:
-            return scores
-        return {other: score for other, score in scores.items() if other == trial or other < trial - lag}
+        if lag is not None:
+            return {other: score for other, score in scores.items() if other == trial or other < trial - lag}
+        # A trial that goes on after its worker died tells its epochs again: it is not judged by what came
+        # in between. Scores are kept in the order in which they arrived.
+        before = takewhile(lambda other: other != trial, scores)
+        return {other: scores[other] for other in (*before, trial)}
 
     def stop(self, epoch: int, value: float | None, scores: list[float], own: float, cutoff: float) -> Stop:
         rank = 1 + sum(score > own for score in scores)

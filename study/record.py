@@ -45,6 +45,9 @@ FORMAT = 2
 # machine goes on from the last checkpoint.
 FROM_THE_START = ("crash",)
 
+# Who looks whether a record is being written holds its lock for a moment.
+LOOK_S = 0.5
+
 
 class StudyRecord:
     """The stored facts of one study, for reading. ``JournalWriter`` appends to it."""
@@ -110,6 +113,13 @@ class StudyRecord:
                 f"{folder}: cannot be written: {error.strerror}; choose another --out"
             ) from error
         return cls(folder)
+
+    def take_resources(self, spec: StudySpec) -> None:
+        """From now on the study runs on what ``spec``, of the same digest, asks of machines: that changes no
+        number. To be called by who writes the journal."""
+        if self.spec.resources != spec.resources:
+            self.spec = self.spec.model_copy(update={"resources": spec.resources})
+            write_whole(self.folder / "study.toml", self.spec.to_toml())
 
     # -- reading ----------------------------------------------------------------------------------
 
@@ -184,7 +194,7 @@ class JournalWriter:
 
     def __enter__(self) -> Self:
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=LOOK_S)
         except Timeout as error:
             raise RecordError(
                 f"{self.record.folder}: the study is running in another process; "

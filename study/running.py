@@ -86,6 +86,9 @@ def run_study(
     say(f"data     {data.name}{' (a part)' if data.part else ''}, {data.origin}: {sizes}")
     with JournalWriter(record) as journal:
         refuse_other_data(record, data)
+        record.take_resources(spec)
+        if record.spec.criterion != spec.criterion:
+            say("claims   differ in the file; the record keeps those it began with, --fresh takes the new")
         facts = environment() | {
             "data": {"name": data.name, "fingerprint": data.fingerprint, "part": data.part},
         }

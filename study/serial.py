@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from study.components.datasets import LoadedData
-from study.training import worst_values
+from study.training import seen, worst_values
 from study.trial import Row, TrialConfig, TrialResult
 from study.tuning.attempt import TrialSource, failure
 
@@ -45,5 +45,5 @@ def _reporter(source: TrialSource, config: TrialConfig, token: str) -> Callable[
 def _noted(result: TrialResult, config: TrialConfig, data: LoadedData) -> TrialResult:
     """The result as its own trial's, with what the analysis asks of it: on what data, and what chance
     scores there."""
-    facts = {"data": data.fingerprint, "worst": worst_values(config, data)}
+    facts = {**seen(data), "worst": worst_values(config, data)}
     return replace(result, config=config, environment={**facts, **result.environment})

@@ -12,7 +12,7 @@ from study.trial import Row
 EPOCHS_OF_SILENCE = 10
 
 # Where no epoch's length is known yet, for this many times the shortest silence that counts: the first
-# epoch has whatever a machine must do once in it.
+# epoch has whatever a machine must do once in it. After the last one too.
 FIRST_PATIENCE = 60
 
 # Who did not look for this long was not there himself (stopped, or busy): nobody else is to blame.
@@ -32,10 +32,12 @@ class Silence:
         self._seconds: dict[str, float] = {}
         self._longest: dict[str, float] = {}
         self._longest_of_all = 0.0
+        self._finishing: set[str] = set()
 
     def began(self, trial: str) -> None:
         """An attempt at the trial has begun."""
         self._heard[trial], self._seconds[trial] = self._now(), 0.0
+        self._finishing.discard(trial)
 
     def spoke(self, trial: str, row: Row) -> None:
         """The trial has finished an epoch; how long that took stands in the rows."""
@@ -50,6 +52,11 @@ class Silence:
         self._seconds[trial] = seconds
         self._longest[trial] = max(self._longest.get(trial, 0.0), epoch_s)
         self._longest_of_all = max(self._longest_of_all, epoch_s)
+
+    def finishes(self, trial: str) -> None:
+        """Its last epoch has ended. What is left to do (the test, above all) says nothing, and may take
+        longer than any epoch."""
+        self._finishing.add(trial)
 
     def excuse(self, trial: str) -> None:
         """Its silence till now was another's fault."""
@@ -70,8 +77,10 @@ class Silence:
         return [(trial, silence) for trial, silence in silent.items() if silence > self.allowed_s(trial)]
 
     def allowed_s(self, trial: str) -> float:
-        """How long a trial may be silent: by its own epochs or, before the first, by all others'."""
+        """How long a trial may be silent: by its own epochs or, before the first, by all others'; after its
+        last as long as where nothing is known."""
         longest = self._longest.get(trial) or self._longest_of_all
-        if not longest:
-            return self.least_s * FIRST_PATIENCE
-        return max(self.least_s, longest * EPOCHS_OF_SILENCE)
+        known = max(self.least_s, longest * EPOCHS_OF_SILENCE)
+        if not longest or trial in self._finishing:
+            return max(known, self.least_s * FIRST_PATIENCE)
+        return known

@@ -141,7 +141,7 @@ def train(
             gradient_evaluations=spent,
             environment={
                 **environment(place, trial.precision),
-                "data": data.fingerprint,
+                **seen(data),
                 "worst": worst_values(config, data),
                 **foreign_components(config),
                 "parameters": parameter_count(trial.model),
@@ -160,6 +160,17 @@ def gradient_evaluations(trial: Trial, verdict: Verdict) -> int:
     verdict may have come a few steps late, and before the step was made whole.)"""
     unmade = 0 if verdict.step is None else trial.steps - verdict.step - 1
     return trial.gradient_evaluations - unmade
+
+
+def seen(data: LoadedData) -> dict[str, Any]:
+    """What the analysis asks of the data that a trial was given: which they were, how many classes (0 in
+    regression), the shape of an input, and how many examples its test is of."""
+    return {
+        "data": data.fingerprint,
+        "classes": len(data.classes),
+        "input_shape": list(data.test_inputs.shape[1:]),
+        "test_examples": len(data.test_targets),
+    }
 
 
 def worst_values(config: TrialConfig, data: LoadedData) -> dict[str, float]:

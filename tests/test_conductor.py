@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,10 +52,10 @@ def epoch_row(epoch: int) -> Row:
 
 
 @contextmanager
-def conducting(root: Path, spec: StudySpec, concurrent: int = 1, **options: float) -> Iterator[Conductor]:
+def conducting(root: Path, spec: StudySpec, concurrent: int = 1, **options: Any) -> Iterator[Conductor]:
     record = StudyRecord.create(root, spec)
     with JournalWriter(record) as journal:
-        yield Conductor(record, journal, worst=CHANCE, concurrent=concurrent, **options)  # type: ignore[arg-type]
+        yield Conductor(record, journal, worst=CHANCE, concurrent=concurrent, **options)
 
 
 def carry_out(conductor: Conductor, config: TrialConfig) -> None:
@@ -384,6 +385,52 @@ def test_no_trial_starts_after_the_deadline(tmp_path: Path) -> None:
         assert conductor.next_trial() is None
         assert conductor.exhausted()
         assert conductor.out_of_time
+
+
+def test_a_deadline_that_passes_while_the_last_trials_run_cuts_nothing_short(tmp_path: Path) -> None:
+    clock = [0.0]
+    spec = a_study(trials_per_arm=1, replicates=0)
+    with conducting(tmp_path, spec, concurrent=2, deadline=5.0, now=lambda: clock[0]) as conductor:
+        last = [conductor.next_trial(), conductor.next_trial()]
+        clock[0] = 6.0
+        assert not conductor.exhausted()
+        for config in last:
+            assert config is not None
+            carry_out(conductor, config)
+        assert conductor.exhausted()
+        assert not conductor.out_of_time
+
+
+def test_a_trial_that_may_still_test_is_not_held_to_its_epochs(tmp_path: Path) -> None:
+    clock = [0.0]
+    with conducting(tmp_path, a_study(), now=lambda: clock[0]) as conductor:
+        config = conductor.next_trial()
+        assert config is not None
+        conductor.started(config, "t")
+        for epoch in (1, 2):
+            clock[0] += 1
+            conductor.overdue()
+            conductor.reported(config, "t", {**epoch_row(epoch), "seconds": epoch})
+        for _ in range(int(conductor.spec.resources.silence_s) + 10):
+            clock[0] += 1
+            assert conductor.overdue() == []
+
+
+@pytest.mark.parametrize("metrics", [{}, {"val_acuracy": 0.5}, {"val_accuracy": math.nan}])
+def test_a_trial_without_the_objective_has_failed_and_the_study_can_go_on(
+    metrics: dict[str, float], tmp_path: Path
+) -> None:
+    spec = a_study()
+    with conducting(tmp_path, spec) as conductor:
+        config = conductor.next_trial()
+        assert config is not None
+        conductor.started(config, "t")
+        conductor.ended(TrialResult(config, Verdict("ok"), metrics=metrics), "t")
+        verdict = conductor.done[config.id].verdict
+        assert (verdict.status, verdict.kind) == ("failed", "crash")
+        assert str(verdict.reason).startswith("ended ok without a finite val_accuracy")
+    with conducting(tmp_path, spec) as conductor:
+        assert [each.id for each in conductor.interrupted] == [config.id]
 
 
 def test_proposals_do_not_depend_on_the_other_arms(tmp_path: Path) -> None:

@@ -120,3 +120,19 @@ def test_a_seeded_share_of_stopped_trials_is_spared() -> None:
     assert abs(share - 0.05) < 4 * (0.05 * 0.95 / 10_000) ** 0.5  # four standard errors
     assert not any(spared(search(finish_share=0.0), "relu", trial) for trial in range(100))
     assert all(spared(search(finish_share=1.0), "relu", trial) for trial in range(100))
+
+
+@pytest.mark.parametrize("name", ["asha", "median"])
+def test_a_trial_that_tells_its_epochs_again_is_not_judged_by_what_came_in_between(name: str) -> None:
+    """As after its worker's death: it had passed when it was there alone."""
+    again = rule(name)
+    assert told(again, 1, [0.5, 0.6, 0.7, 0.8, 0.9])[0] is None
+    assert again.observe(0, 1, 0.5) is None
+
+
+def test_what_a_trial_reached_with_other_code_is_forgotten() -> None:
+    asha = rule("asha")
+    asha.observe(0, 1, 0.9)
+    asha.forget(0)
+    assert asha.observe(1, 1, 0.5) is None
+    assert asha.observe(0, 1, 0.4) is not None

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
+from filelock import FileLock
 
 from study.errors import RecordError, StudyFileError
 from study.record import FORMAT, JournalWriter, StudyRecord, drop_torn_line, folders, is_running, write_whole
@@ -246,7 +248,26 @@ def test_looking_whether_it_runs_leaves_the_record_free(tmp_path: Path) -> None:
         pass
 
 
+def test_who_looks_whether_it_runs_turns_no_writer_away(tmp_path: Path) -> None:
+    record = with_one_trial(tmp_path)
+    looking = FileLock(record.folder / ".lock", thread_local=False)
+    looking.acquire()
+    Timer(0.1, looking.release, [True]).start()
+    with JournalWriter(record):
+        assert not looking.is_locked
+
+
 # -- finding -----------------------------------------------------------------------------------------
+
+
+def test_a_record_goes_on_with_the_resources_of_the_latest_run(tmp_path: Path) -> None:
+    first = new_record(tmp_path)
+    more = SPEC.model_copy(update={"resources": SPEC.resources.model_copy(update={"silence_s": 300.0})})
+    record = StudyRecord.create(tmp_path, more)
+    assert record.folder == first.folder
+    record.take_resources(more)
+    assert record.spec.resources.silence_s == 300.0
+    assert StudyRecord(record.folder).spec == more
 
 
 def test_running_again_finds_the_same_record(tmp_path: Path) -> None:

@@ -106,6 +106,18 @@ def test_every_trial_is_told_how_it_ended(sampler: str) -> None:
             assert state == "PRUNED"
 
 
+@pytest.mark.parametrize("sampler", [name for name, each in SAMPLERS.items() if each.ignores_pruned])
+def test_a_diverged_trial_is_never_told_as_better_than_one_that_ended(sampler: str) -> None:
+    """A trial may end beyond chance: 0.02 of ten classes, say."""
+    spec = study(sampler)
+    arm = spec.arms()[0]
+    search = search_inside(spec, arm)
+    below = replace(result(arm, 0, search.ask(0)), metrics={"val_accuracy": WORST / 5})
+    search.tell(below, WORST)
+    search.tell(replace(result(arm, 1, search.ask(1)), verdict=Verdict("diverged")), WORST)
+    assert search.states()[1] == ("COMPLETE", WORST / 5)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_arms_are_searched_apart(sampler: str) -> None:
     spec = study(sampler)

@@ -123,3 +123,14 @@ def test_a_silence_that_was_anothers_fault_counts_anew() -> None:
     assert "a" in listening.wait(2)
     listening.silence.excuse("b")  # nobody listens to it
     assert "b" not in listening.wait(LEAST_S + 1)
+
+
+def test_after_its_last_epoch_a_trial_has_patience_until_it_begins_anew() -> None:
+    there = Listening()
+    there.silence.began("a")
+    there.epoch("a", 1, seconds=1)
+    there.silence.finishes("a")
+    assert there.wait(LEAST_S * FIRST_PATIENCE) == []
+    assert there.wait(2) == ["a"]
+    there.silence.began("a")
+    assert there.wait(LEAST_S + 2) == ["a"]

@@ -12,7 +12,7 @@ from study.analysis.outcomes import Results, replicates, values
 from study.analysis.power import advice
 from study.analysis.resampling import leading
 from study.analysis.selection import still_open, without_mean
-from study.analysis.wording import counted, decimals, metric_of, number
+from study.analysis.wording import counted, decimals, listed, metric_of, number
 from study.claims import Bounds, Claim, Judgement
 from study.spec import StudySpec
 
@@ -42,6 +42,8 @@ def judge_number(
     bounds = claim.value or claim.difference or claim.ratio
     assert bounds is not None, "the study was checked"
     shared = sorted(set.intersection(*(set(each) for each in numbers)))
+    if not shared:
+        return "undecided", f"{listed(claim.arms)} have no replicate in common", None, ""
     columns = [[each[block] for block in shared] for each in numbers]
     estimate = ESTIMATES[claim.kind](columns)
     verdict = within(estimate, bounds)

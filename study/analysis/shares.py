@@ -6,6 +6,7 @@ from study.analysis.edge import Estimate, interval_text
 from study.analysis.edge_claims import within
 from study.analysis.intervals import wilson
 from study.analysis.outcomes import Results
+from study.analysis.selection import still_open
 from study.analysis.wording import counted, listed
 from study.claims import Claim, Judgement
 from study.spec import StudySpec
@@ -35,6 +36,8 @@ def judge_share(claim: Claim, spec: StudySpec, results: Results) -> tuple[Judgem
             f"The study is unfinished: {tuned} of {counted(asked, 'tuning trial')} ended",
             None,
         )
+    if gap := still_open(spec, results, arms):
+        return "undecided", gap, None
     among = claim.proportion.among
     counting = [each for each in mine if each.verdict.status != "failed"]
     if not counting:

@@ -13,6 +13,7 @@ from study.analysis import vc
 from study.analysis.edge import Estimate
 from study.analysis.learning_curves import percentiles
 from study.analysis.outcomes import Results, ended, replicates
+from study.components.datasets import DATASETS
 from study.keys import arm_name
 from study.spec import Arm, StudySpec
 
@@ -33,6 +34,15 @@ class Network:
     parameters: int
     upper: float | None
     lower: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a study's networks are given: so many classes, inputs of this shape, and a test of so many."""
+
+    classes: int
+    shape: tuple[int, ...]
+    test_examples: int
 
 
 @dataclass(frozen=True)
@@ -118,24 +128,35 @@ def ridge(cells: pd.DataFrame, draws: NDArray[np.int64]) -> Ridge | None:
     )
 
 
-def networks(
-    spec: StudySpec, widths: Sequence[float], classes: int, shape: tuple[int, ...]
-) -> tuple[Network, ...]:
+def task_of(spec: StudySpec, results: Results) -> Task | None:
+    """As a replicate noted it. Where an older record has no such note it is the published data set's, if the
+    study is about the whole of one, and else None."""
+    for each in results.values():
+        noted = each.environment
+        if each.config.phase == "confirm" and "test_examples" in noted:
+            return Task(noted["classes"], tuple(noted["input_shape"]), noted["test_examples"])
+    info = DATASETS[str(spec.arms()[0].held["dataset.name"])]
+    if not info.classes or "dataset.classes" in spec.held:
+        return None
+    return Task(len(info.classes), info.shape, info.test_examples)
+
+
+def networks(spec: StudySpec, widths: Sequence[float], task: Task) -> tuple[Network, ...]:
     """The widths' networks, narrowest first. Only all_cnn_c's layers are known; none for another model."""
     held: Mapping[str, Any] = spec.arms()[0].held
     if held.get("model.name") != "all_cnn_c":
         return ()
     activation = str(held.get("activation.name"))
     factor = 2 if activation == "crelu" else 1
-    return tuple(_network(width, activation, classes, shape, factor) for width in sorted(set(widths)))
+    return tuple(_network(width, activation, task, factor) for width in sorted(set(widths)))
 
 
-def _network(width: float, activation: str, classes: int, shape: tuple[int, ...], factor: int) -> Network:
-    layers = vc.all_cnn_c_layers(width, classes, shape, factor)
+def _network(width: float, activation: str, task: Task, factor: int) -> Network:
+    layers = vc.all_cnn_c_layers(width, task.classes, task.shape, factor)
     return Network(
         width,
         layers.parameters,
-        vc.network_upper_bound(layers, activation, classes),
+        vc.network_upper_bound(layers, activation, task.classes),
         vc.existential_lower_bound(layers.parameters, len(layers.weights)),
     )
 

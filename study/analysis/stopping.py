@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ from study.analysis.outcomes import Results, ended
 from study.analysis.wording import counted
 from study.spec import StudySpec
 from study.trial import TrialResult
+
+# What decides how long a full trial is, where it differs between arms.
+BUDGET = ("dataset.train_size", "training.epochs", "training.batch_size")
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class EarlyStopping:
     ``stopped`` trials ended early; ``carried_on`` were stopped by the rule and carried to their end all
     the same, and ``would_have_won`` of these became better than every other trial of their arm: the
     measured false stops. ``spent`` is the share of the gradient evaluations that full trials would
-    have taken (None before a trial has run to its end).
+    have taken (None before a trial has run to its end; arms of which that is not known are left out).
     """
 
     rule: str
@@ -53,8 +56,7 @@ def early_stopping(spec: StudySpec, results: Results, carried_on: Collection[str
     trials = [trial for arm in arms.values() for trial in arm]
     if spec.search.early_stopping == "none" or not trials:
         return None
-    full = max((each.gradient_evaluations for each in trials if each.verdict.status == "ok"), default=0)
-    spent = sum(each.gradient_evaluations for each in trials)
+    full = _full(spec, trials)
     spared = [each for each in trials if each.config.id in carried_on and each.verdict.status == "ok"]
     return EarlyStopping(
         rule=spec.search.early_stopping,
@@ -62,8 +64,26 @@ def early_stopping(spec: StudySpec, results: Results, carried_on: Collection[str
         stopped=sum(each.verdict.status == "pruned" for each in trials),
         carried_on=len(spared),
         would_have_won=sum(_wins(spec, each, arms[each.config.arm], carried_on) for each in spared),
-        spent=spent / (full * len(trials)) if full else None,
+        spent=_spent(arms, full),
     )
+
+
+def _full(spec: StudySpec, trials: Sequence[TrialResult]) -> Mapping[str, int]:
+    """By arm, the gradient evaluations of a trial that ran to its end: the arm's own, or that of an arm with
+    the same budget. Arms of which that is not known are left out."""
+    budgets = {arm.name: tuple(arm.held.get(key) for key in BUDGET) for arm in spec.arms()}
+    longest: dict[tuple[Any, ...], int] = {}
+    for each in trials:
+        if each.verdict.status == "ok":
+            budget = budgets[each.config.arm]
+            longest[budget] = max(longest.get(budget, 0), each.gradient_evaluations)
+    return {arm: longest[budget] for arm, budget in budgets.items() if budget in longest}
+
+
+def _spent(arms: Mapping[str, Sequence[TrialResult]], full: Mapping[str, int]) -> float | None:
+    whole = sum(full[arm] * len(trials) for arm, trials in arms.items() if arm in full)
+    spent = sum(each.gradient_evaluations for arm in full for each in arms[arm])
+    return spent / whole if whole else None
 
 
 def _wins(

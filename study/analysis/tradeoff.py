@@ -13,7 +13,6 @@ from study.analysis.intervals import Interval, mean_interval
 from study.analysis.learning_curves import FEWEST_SIZES, Curve, PowerLaw, fit_curve, resamples
 from study.analysis.outcomes import Results
 from study.analysis.sizes import Network
-from study.components.datasets import DATASETS
 from study.seeding import derive_seed
 from study.spec import StudySpec
 
@@ -70,13 +69,12 @@ class Tradeoff:
 def tradeoff(spec: StudySpec, results: Results) -> Tradeoff | None:
     """The trade-off of a study that compares training-set sizes and widths; None for another one, or
     before it has a replicate."""
-    cells = sizes.grid(spec, results)
-    if cells.empty:
+    cells, task = sizes.grid(spec, results), sizes.task_of(spec, results)
+    if cells.empty or task is None:
         return None
     group = sizes.groups(cells)[0]
     mine = cells[cells["group"] == group]
-    info = DATASETS[str(spec.arms()[0].held["dataset.name"])]
-    found = sizes.networks(spec, mine["width"].tolist(), len(info.classes), info.shape)
+    found = sizes.networks(spec, mine["width"].tolist(), task)
     by_width = {network.width: network for network in found}
     best = float(np.nanmin(sizes.means(mine).to_numpy(np.float64)))  # a grid may have holes
     return Tradeoff(
@@ -85,10 +83,10 @@ def tradeoff(spec: StudySpec, results: Results) -> Tradeoff | None:
             _line(width, mine[mine["width"] == width], by_width.get(width))
             for width in np.unique(mine["width"]).tolist()
         ),
-        1 - 1 / len(info.classes),
-        len(info.classes),
-        vc.certificate(round(best * info.test_examples), info.test_examples),
-        info.test_examples,
+        1 - 1 / task.classes,
+        task.classes,
+        vc.certificate(round(best * task.test_examples), task.test_examples),
+        task.test_examples,
         int(mine["block"].nunique()),
     )
 

@@ -131,11 +131,17 @@ class ArmSearch:
         elif result.verdict.status == "failed":
             self._study.tell(trial, state=TrialState.FAIL)
         elif result.verdict.status != "pruned" and self._sampler.ignores_pruned:
-            self._study.tell(trial, worst)
+            self._study.tell(trial, self._worst_of_all(worst))
         else:
             # A pruned trial ranks by its last step and value; one without reports, as a diverged one is
             # told here, below all those.
             self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _worst_of_all(self, worst: float) -> float:
+        """``worst``, or what a trial that ended well had if that is worse: it may be beyond chance."""
+        ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        known = [worst, *(each.value for each in ended if each.value is not None)]
+        return min(known) if self._spec.objective.direction == "maximize" else max(known)
 
     def states(self) -> dict[int, tuple[str, float | None]]:
         """State and value of every trial as Optuna has them, by index."""

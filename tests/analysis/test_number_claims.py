@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from scipy import stats
 
 from study.analysis.number_claims import fieller
 from study.analysis.verdicts import ClaimVerdict, judge_all
+from study.trial import Verdict
 from tests.analysis.planted import by_id, planted_spec, scores
 from tests.analysis.test_intervals import DRUG_1, DRUG_2
 
@@ -130,3 +132,14 @@ def test_a_single_replicate_decides_nothing() -> None:
     (found,) = judge_all(planted_spec("relu", replicates=1, claims=[claim]), by_id(scores("relu", 0.6)))
     assert found.verdict == "undecided"
     assert math.isclose(found.estimate.value or 0, 0.6) if found.estimate else False
+
+
+def test_arms_without_a_replicate_in_common_are_not_paired() -> None:
+    """The first of one and the second of the other had failed."""
+    results = by_id(scores("relu", 0.6, 0.6), scores("elu", 0.5, 0.5))
+    for name in ("relu/confirm/1", "elu/confirm/0"):
+        results[name] = dataclasses.replace(results[name], verdict=Verdict("failed", "crash"), metrics={})
+    for kind in ("difference", "ratio"):
+        claim = {"source": "L1", "metric": "test_accuracy", kind: {"arms": ["relu", "elu"], "at_least": 1.0}}
+        (found,) = judge_all(planted_spec("relu", "elu", replicates=2, claims=[claim]), results)
+        assert (found.verdict, found.reason) == ("undecided", "relu and elu have no replicate in common")

@@ -77,6 +77,16 @@ def test_without_all_trials_nothing_is_decided(arms: list[str] | None, reason: s
     assert reason in why
 
 
+def test_replicates_that_are_still_to_come_are_waited_for() -> None:
+    spec = a_study("relu", replicates=2)
+    tuned = half_spiking()
+    verdict, why, estimate = judge_share(share("recovered", at_least=0.2), spec, by_id(tuned))
+    assert (verdict, estimate) == ("undecided", None)
+    assert why == "The study is unfinished: 0 of 2 replicates of these arms ended"
+    ended = [finished("relu", "confirm", index, 0.5) for index in range(2)]
+    assert "of 22 trials" in judge_share(share("recovered", at_least=0.2), spec, by_id(tuned, ended))[1]
+
+
 def test_the_studys_verdict_has_the_estimate() -> None:
     found = judge(share("recovered", at_least=0.2), a_study("relu"), by_id(half_spiking()))
     assert found.verdict == "reproduced"

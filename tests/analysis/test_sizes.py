@@ -13,13 +13,14 @@ from scipy import stats
 from study.analysis import vc
 from study.analysis.figures.drawing import LIGHT
 from study.analysis.figures.learning import draw_learning_curves
+from study.analysis.figures.measures import draw_measures
 from study.analysis.figures.size_map import draw_size_map
 from study.analysis.figures.tradeoff import draw_tradeoff
 from study.analysis.frames import trials
 from study.analysis.generalization import MEASURES, measured, random_label_capacity, score, scores
 from study.analysis.learning_curves import resamples
 from study.analysis.ranking import ranking
-from study.analysis.sizes import grid, groups, means, networks, ridge, table
+from study.analysis.sizes import Task, grid, groups, means, networks, ridge, table
 from study.analysis.tradeoff import TARGET_GAP, tradeoff
 from study.components.datasets.noise import mislabelled
 from study.trial import TrialResult, Verdict
@@ -29,7 +30,7 @@ SPEC = size_spec()
 WHOLE = size_results(SPEC)
 CELLS = grid(SPEC, WHOLE)
 DRAWS = resamples(4, seed=0, count=200)
-NETWORKS = networks(SPEC, list(WIDTHS), 10, (32, 32, 3))
+NETWORKS = networks(SPEC, list(WIDTHS), Task(10, (32, 32, 3), 10_000))
 
 
 def lost(results: dict[str, TrialResult], trial: str) -> dict[str, TrialResult]:
@@ -140,6 +141,39 @@ def test_a_grid_with_a_hole_is_drawn_with_one() -> None:
     assert found.certificate.value == pytest.approx(means(CELLS).to_numpy().min(), abs=1e-4)
     for draw in (draw_size_map, draw_tradeoff, draw_learning_curves):
         assert draw(SPEC, holed, ranking(SPEC, holed), LIGHT) is not None
+
+
+def noted(**facts: object) -> dict[str, TrialResult]:
+    """The results, each saying what data it was given."""
+    return {name: replace(each, environment={**each.environment, **facts}) for name, each in WHOLE.items()}
+
+
+def test_chance_and_certificate_are_those_of_the_data_that_the_trials_were_given() -> None:
+    found = tradeoff(SPEC, noted(classes=2, input_shape=[32, 32, 3], test_examples=2000))
+    assert found is not None
+    assert (found.chance, found.classes, found.test_examples) == (0.5, 2, 2000)
+    assert found.lines[0].network is not None
+    whole = tradeoff(SPEC, WHOLE)
+    assert whole is not None
+    widths = [each.certificate.high - each.certificate.low for each in (found, whole)]  # type: ignore[operator]
+    assert widths[0] > 2 * widths[1]
+
+
+def test_data_of_ones_own_are_drawn() -> None:
+    spec = planted_spec(
+        replicates=4,
+        objective="val_error",
+        scientific={"dataset": {"train_size": list(SIZES)}, "model": {"width": list(WIDTHS)}},
+        nuisance={},
+        fixed={"dataset": {"name": "npz_classification", "path": "mine.npz"}, "model": {"name": "mlp"}},
+    )
+    results = noted(classes=3, input_shape=[8, 8, 1], test_examples=500)
+    found = tradeoff(spec, results)
+    assert found is not None
+    assert found.chance == pytest.approx(2 / 3)
+    for draw in (draw_size_map, draw_tradeoff, draw_learning_curves, draw_measures):
+        assert draw(spec, results, ranking(spec, results), LIGHT) is not None
+    assert tradeoff(spec, WHOLE) is None, "an older record does not say what they were"
 
 
 def test_without_replicates_there_is_no_trade_off() -> None:

@@ -25,7 +25,8 @@ from study.record import JournalWriter, StudyRecord
 from study.running import Options, Outcome, raise_if_cut_short, run_study
 from study.samplers import SAMPLERS, Sampler
 from study.spec import StudySpec
-from study.trial import TrialConfig
+from study.studyfile import validate
+from study.trial import Row, TrialConfig, TrialResult, Verdict
 from tests.faults.toy import (
     CHANCE,
     TABLE,
@@ -260,6 +261,29 @@ def test_a_study_goes_on_only_with_the_data_it_began_with(
     assert "bring that back, or start over with --fresh" in line
     assert record.journal.read_bytes() == before
     assert len(record.results()) == 1
+
+
+def test_a_later_run_may_ask_for_other_resources_and_is_told_of_other_claims(tmp_path: Path) -> None:
+    spec = a_study(ONE_ARM, trials_per_arm=1, replicates=1)
+
+    def train(config: TrialConfig, data: LoadedData, report: Callable[[Row], None]) -> TrialResult:
+        scores = {"val_accuracy": 0.5, "test_accuracy": 0.5}
+        return TrialResult(config, Verdict("ok"), metrics=scores)
+
+    options = Options(tmp_path, train=train)
+    first = run_study(spec, options).record
+    claim = {"source": "mine", "metric": "test_accuracy", "value": {"arm": "elu", "at_least": 0.1}}
+    table = {
+        **spec.model_dump(mode="json", by_alias=True, exclude={"name"}, exclude_none=True),
+        "resources": {"silence_s": 300.0},
+        "claims": [claim],
+    }
+    said: list[str] = []
+    again = run_study(validate(table, spec.name, "toy.toml"), options, say=said.append).record
+    assert again.folder == first.folder
+    assert again.spec.resources.silence_s == 300.0
+    assert again.spec.claims == spec.claims
+    assert any(line.startswith("claims   differ in the file") for line in said)
 
 
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path) -> None:

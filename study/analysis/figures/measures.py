@@ -9,7 +9,6 @@ from study.analysis.figures.drawing import Drawing, Theme, dress, legend_below, 
 from study.analysis.learning_curves import resamples
 from study.analysis.outcomes import Results
 from study.analysis.ranking import Ranking
-from study.components.datasets import DATASETS
 from study.seeding import derive_seed
 from study.spec import StudySpec
 
@@ -19,12 +18,11 @@ RESAMPLES = 200
 def draw_measures(spec: StudySpec, results: Results, found: Ranking, theme: Theme) -> Drawing | None:
     """Kendall's tau of each measure with the gap, over all cells and with one axis held at a time. None for
     a study without sizes and widths."""
-    cells = sizes.grid(spec, results)
-    if cells.empty:
+    cells, task = sizes.grid(spec, results), sizes.task_of(spec, results)
+    if cells.empty or task is None:
         return None
     mine = cells[cells["group"] == sizes.groups(cells)[0]]
-    info = DATASETS[str(spec.arms()[0].held["dataset.name"])]
-    networks = sizes.networks(spec, mine["width"].tolist(), len(info.classes), info.shape)
+    networks = sizes.networks(spec, mine["width"].tolist(), task)
     blocks = int(mine["block"].nunique())
     draws = resamples(blocks, derive_seed("measures", blocks), RESAMPLES)
     scores = generalization.scores(generalization.measured(mine, results, networks), draws)
