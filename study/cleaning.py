@@ -26,7 +26,7 @@ OURS = (
     *CHECKPOINTS,
     *("models/*/*.safetensors", "models/*/.*.partial"),
     # Last: while the study file is there, what is left can be found and cleaned another time.
-    *("study.toml", ".lock"),
+    *(".mlflow.lock", "study.toml", ".lock"),
 )
 
 

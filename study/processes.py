@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import psutil
 
 HOST = "127.0.0.1"
 GRACE_S = 10.0
+
+# starttime in proc(5).
+START_FIELD = 22
 
 # What is in the command lines of whatever Ray, MLflow and PostgreSQL serve with.
 SERVERS = ("ray::", "/ray/", "mlflow", "/bin/postgres ")
@@ -20,10 +24,23 @@ def known(pid: int, born: float) -> psutil.Process | None:
     by now."""
     try:
         process = psutil.Process(pid)
-        alive = process.create_time() == born and process.status() != psutil.STATUS_ZOMBIE
+        alive = birth(pid) == born and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
     return process if alive else None
+
+
+def birth(pid: int) -> float:
+    """When a process began, in seconds since this machine started: setting the clock does not move it, as it
+    moves psutil's create_time, which stands in where there is no /proc. NoSuchProcess where there is none."""
+    if not Path("/proc/self/stat").exists():
+        return psutil.Process(pid).create_time()
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    after_name = text.rpartition(")")[2].split()  # the name may hold anything; these begin with field 3
+    return int(after_name[START_FIELD - 3]) / os.sysconf("SC_CLK_TCK")
 
 
 def family(process: psutil.Process | None) -> list[psutil.Process]:

@@ -14,6 +14,7 @@ again: every attempt is whole in itself.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -82,6 +83,7 @@ class StudyRecord:
         """``NAME``'s newest record under ``root``, or that of ``NAME@DIGEST``."""
         study, at, digest = name.partition("@")
         found = [folder for folder in folders(root, study) if folder.name.startswith(digest)]
+        found = [folder for folder in found if folder.name == digest] or found  # not DIGEST-2 for DIGEST
         if not found:
             known = sorted({folder.parent.name for folder in folders(root, "*")})
             elsewhere = "run it first (study run NAME), or say in which folder the records are (--out)"
@@ -195,7 +197,9 @@ class JournalWriter:
     def __enter__(self) -> Self:
         try:
             self._lock.acquire(timeout=LOOK_S)
-        except Timeout as error:
+        except OSError as error:
+            if not isinstance(error, Timeout):
+                raise RecordError(f"{self.record.folder}: cannot be written: {error.strerror}") from error
             raise RecordError(
                 f"{self.record.folder}: the study is running in another process; "
                 f"watch it with: study status {self.record.name}"
@@ -303,12 +307,27 @@ def open_session(events: Iterable[Event]) -> bool:
 
 def is_running(record: StudyRecord) -> bool:
     """Whether some process is writing the record now."""
-    lock = FileLock(record.folder / ".lock")
+    path = record.folder / ".lock"
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except OSError:  # somebody else's record, or a disk that is read only
+        return _held(path)
     lock.release()
+    return False
+
+
+def _held(path: Path) -> bool:
+    """Whether a lock is held that we may not take; as far as we may look."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     return False
 
 

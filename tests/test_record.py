@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -257,6 +258,40 @@ def test_who_looks_whether_it_runs_turns_no_writer_away(tmp_path: Path) -> None:
         assert not looking.is_locked
 
 
+AS_ANOTHER = """
+import os, sys
+from pathlib import Path
+from study.errors import RecordError
+from study.record import JournalWriter, StudyRecord, is_running
+os.setgid(65534)
+os.setuid(65534)
+record = StudyRecord(Path(sys.argv[1]))
+print(is_running(record), len(record.results()))
+try:
+    JournalWriter(record).__enter__()
+except RecordError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+def test_another_users_record_can_be_looked_at() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        record = with_one_trial(Path(place))
+        command = [sys.executable, "-c", AS_ANOTHER, str(record.folder)]
+
+        def looked() -> list[str]:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            return done.stdout.splitlines()
+
+        refused = f"{record.folder}: cannot be written: Permission denied"
+        assert looked() == ["False 1", refused]
+        with JournalWriter(record):
+            (record.folder / ".lock").chmod(0o644)
+            assert looked() == ["True 1", refused]
+
+
 # -- finding -----------------------------------------------------------------------------------------
 
 
@@ -289,6 +324,15 @@ def test_after_fresh_the_newest_goes_on(tmp_path: Path) -> None:
     second = new_record(tmp_path, fresh=True)
     assert new_record(tmp_path).folder == second.folder
     assert StudyRecord.latest(tmp_path, "mine").folder == second.folder
+
+
+def test_the_first_record_is_named_by_its_digest_though_a_fresh_one_is_newer(tmp_path: Path) -> None:
+    first = with_one_trial(tmp_path)
+    os.utime(first.journal, (1, 1))
+    second = new_record(tmp_path, fresh=True)
+    for record in (first, second):
+        assert StudyRecord.latest(tmp_path, f"mine@{record.folder.name}").folder == record.folder
+    assert StudyRecord.latest(tmp_path, f"mine@{SPEC.digest[:5]}").folder == second.folder
 
 
 def test_an_older_record_is_found_by_its_digest(tmp_path: Path) -> None:

@@ -109,8 +109,10 @@ def _compared(name: str, first: Findings, second: Findings) -> ComparedArm:
     if one is None or two is None:
         return ComparedArm(name, one, two)
     before, after = values(one.replicates), values(two.replicates)
-    if _seeds(first.results, name) == _seeds(second.results, name):
-        test = paired_test(after, before)
+    shared = before.keys() & after.keys()
+    drawn = [_seeds(each.results, name) for each in (first, second)]
+    if len(shared) > 1 and all(drawn[0][index] == drawn[1][index] for index in shared):
+        test = paired_test({index: after[index] for index in shared}, before)
         return ComparedArm(name, one, two, test.interval, test.p, paired=True)
     interval, p = welch_test(list(after.values()), list(before.values()))
     return ComparedArm(name, one, two, interval, p)

@@ -9,15 +9,13 @@ import rich_click as click
 from click.exceptions import Exit
 
 from study.cli import completing
-from study.cli.options import json_option, out_option, print_json
+from study.cli.options import json_option, out_option, print_json, tracking_uri_option
 
 
 @click.command()
 @click.argument("name", metavar="NAME", shell_complete=completing.records)
 @out_option
-@click.option(
-    "--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: mlflow.db in --out]"
-)
+@tracking_uri_option("MLflow's store or server.  [default: mlflow.db in --out]")
 @json_option
 def audit(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> None:
     """Check that nothing of a study was lost, doubled or left behind: its record against itself, against

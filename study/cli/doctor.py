@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from click.exceptions import Exit
 
-from study.cli.options import data_dir_option, json_option, out_option, print_json, to_option
+from study.cli.options import (
+    data_dir_option,
+    json_option,
+    out_option,
+    print_json,
+    to_option,
+    tracking_uri_option,
+)
 from study.errors import StudyError, one_line
 from study.places import cluster_folder, default_data_dir, service_folder
 from study.processes import open_to_others
@@ -30,7 +37,7 @@ MAX_PORTS = 4
 
 @click.command()
 @to_option(default="")
-@click.option("--tracking-uri", metavar="URI", help="An MLflow store or server, asked as a study would.")
+@tracking_uri_option("An MLflow store or server, asked as a study would.")
 @out_option
 @data_dir_option
 @json_option
@@ -98,7 +105,10 @@ def _ray() -> Check:
 def _cluster() -> Check:
     from study.tuning import nodes
 
-    cluster = nodes.found(cluster_folder())
+    try:
+        cluster = nodes.found(cluster_folder())
+    except StudyError as error:
+        return "cluster", False, one_line(str(error))
     if cluster is None:
         return "cluster", True, "none runs on this machine"
     if not cluster.alive():
@@ -109,7 +119,10 @@ def _cluster() -> Check:
 def _service() -> Check:
     from study.service import state
 
-    service = state.found(service_folder())
+    try:
+        service = state.found(service_folder())
+    except StudyError as error:
+        return "service", False, one_line(str(error))
     if service is None:
         return "service", True, "none runs on this machine"
     if not service.alive():
@@ -132,11 +145,13 @@ def _ports() -> Check:
 
 def _target(to: str) -> Check:
     """Whether a target can be reached: asked for a study that nobody has."""
-    from study.submission import sending
-    from study.submission.target import load
+    from study.submission import sending, slurm
+    from study.submission.target import SlurmTarget, load
 
     there = load(to)
     try:
+        if isinstance(there, SlurmTarget):
+            slurm.reach(there)  # of a study that nobody has it would not be asked
         sending.newest_job(there, "study-doctor", "")
         versions = _ray_versions(there)
     except StudyError as error:
@@ -161,7 +176,7 @@ def _ray_versions(there: Target) -> str:
 def _tracking(uri: str) -> Check:
     """Whether a study could write there."""
     from study import tracking
-    from study.tracking.addresses import is_server, redacted, server_version
+    from study.tracking.addresses import database_trouble, is_server, redacted, server_version
 
     name = f"mlflow {redacted(uri)}"
     try:
@@ -171,7 +186,8 @@ def _tracking(uri: str) -> Check:
     if away:
         return name, False, away
     if not is_server(uri):
-        return name, True, "a database, with no server before it"
+        trouble = database_trouble(uri)
+        return name, not trouble, trouble or "a database, with no server before it"
     there = server_version(uri)
     return (
         name,

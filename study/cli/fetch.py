@@ -8,7 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from study import tracking
-from study.cli.options import json_option, out_option, print_json
+from study.cli.options import json_option, out_option, print_json, tracking_uri_option
 
 SAID = {
     "new": "was brought to",
@@ -20,7 +20,7 @@ SAID = {
 @click.command()
 @click.argument("name", metavar="NAME")
 @out_option
-@click.option("--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: OUT/mlflow.db]")
+@tracking_uri_option()
 @json_option
 def fetch(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> None:
     """Bring a study's record home from MLflow: its study file and its journal, byte for byte.

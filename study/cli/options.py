@@ -12,6 +12,7 @@ import rich_click as click
 
 from study import studyfile
 from study.cli import completing
+from study.errors import StudyError
 from study.places import default_root
 from study.spec import StudySpec
 
@@ -43,6 +44,22 @@ def out_option(command: Command) -> Command:
         show_default="STUDY_HOME or ./runs",
         help="Folder of the records, the reports and MLflow's store.",
     )(command)
+
+
+def tracking_uri_option(
+    help: str = "MLflow's store or server.  [default: OUT/mlflow.db]",  # noqa: A002 as click calls it
+) -> Callable[[Command], Command]:
+    def without_password(ctx: click.Context, param: click.Parameter, uri: str | None) -> str | None:
+        from study.tracking.addresses import has_password
+
+        if uri is not None and has_password(uri):
+            raise StudyError(
+                "--tracking-uri: must not hold a password, which `ps` and the record would show; set "
+                "MLFLOW_TRACKING_PASSWORD and _USERNAME for a server, PGPASSFILE for a PostgreSQL"
+            )
+        return uri
+
+    return click.option("--tracking-uri", metavar="URI", callback=without_password, help=help)
 
 
 def data_dir_option(command: Command) -> Command:

@@ -9,7 +9,7 @@ import rich_click as click
 
 from study import tracking
 from study.cli import completing
-from study.cli.options import data_dir_option, json_option, out_option, print_json
+from study.cli.options import data_dir_option, json_option, out_option, print_json, tracking_uri_option
 from study.places import default_data_dir
 
 
@@ -22,7 +22,7 @@ from study.places import default_data_dir
 )
 @out_option
 @data_dir_option
-@click.option("--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: OUT/mlflow.db]")
+@tracking_uri_option()
 @json_option
 def promote(
     name: str,

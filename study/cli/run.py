@@ -16,6 +16,7 @@ from study.cli.options import (
     out_option,
     print_json,
     study_options,
+    tracking_uri_option,
 )
 from study.notifying import hidden, notified
 from study.places import default_data_dir
@@ -25,7 +26,7 @@ from study.places import default_data_dir
 @study_options
 @out_option
 @data_dir_option
-@click.option("--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: OUT/mlflow.db]")
+@tracking_uri_option()
 @click.option(
     "--address", metavar="ADDR", help="A running Ray cluster; `auto` for the one this machine is in."
 )

@@ -54,8 +54,10 @@ def submissions(root: Path, study: str = "*", digest: str = "") -> list[dict[str
     """What was submitted from here, the newest last, with what the clusters say of it now."""
     if not (root / "submitted").is_dir():
         return []
-    from study.submission.remembered import look, remembered
+    from study.submission.remembered import damaged, look, remembered
 
+    for line in damaged(root) if study == "*" else ():
+        click.echo(line, err=True)
     told = []
     for each in remembered(root, study, digest):
         facts = {"study": each.study, "digest": each.digest, "to": each.to, "id": each.id}
@@ -83,7 +85,7 @@ def _entry_of(folder: Path) -> dict[str, Any]:
     """A damaged record must not hide the others."""
     try:
         return _entry(StudyRecord(folder))
-    except StudyError as error:
+    except (StudyError, OSError) as error:  # a colleague's may not be for us to read
         name, digest = folder.parent.name, folder.name
         damaged = {"state": "damaged", "trials": 0, "ended": 0, "verdicts": {}, "says": one_line(str(error))}
         return {"study": name, "digest": digest, "folder": str(folder), **damaged}

@@ -11,7 +11,7 @@ import rich_click as click
 from study import tracking
 from study.analysis.wording import counted, counted_are
 from study.cli import completing
-from study.cli.options import json_option, out_option, print_json
+from study.cli.options import json_option, out_option, print_json, tracking_uri_option
 from study.errors import StudyUnfinished, TrackingError
 from study.record import StudyRecord
 
@@ -19,7 +19,7 @@ from study.record import StudyRecord
 @click.command()
 @click.argument("name", metavar="NAME", shell_complete=completing.records)
 @out_option
-@click.option("--tracking-uri", metavar="URI", help="MLflow's store or server.  [default: OUT/mlflow.db]")
+@tracking_uri_option()
 @json_option
 def sync(name: str, root: Path, tracking_uri: str | None, as_json: bool) -> None:
     """Bring a study's record into MLflow: all that its store has missed, and the report's files.

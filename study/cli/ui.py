@@ -14,7 +14,7 @@ import rich_click as click
 
 from study import tracking
 from study.cli import completing
-from study.cli.options import out_option
+from study.cli.options import out_option, tracking_uri_option
 from study.errors import StudyError, TrackingError
 from study.processes import HOST
 from study.record import StudyRecord, folders
@@ -32,11 +32,7 @@ from study.registry import nearest
     help="Optuna's dashboard on the searches instead; asks for pip install 'study-service[optuna]'.",
 )
 @out_option
-@click.option(
-    "--tracking-uri",
-    metavar="URI",
-    help="Another SQLite store: sqlite:///FILE.  [default: OUT/mlflow.db]",
-)
+@tracking_uri_option("Another SQLite store: sqlite:///FILE.  [default: OUT/mlflow.db]")
 @click.option(
     "--open/--no-open", "open_browser", default=False, help="Open the browser as well.  [default: no-open]"
 )

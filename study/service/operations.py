@@ -9,12 +9,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import requests
 from filelock import FileLock, Timeout
 
 from study.errors import StudyError, TrackingError
-from study.processes import end, free_port, session
+from study.processes import birth, end, free_port, session
 from study.service import postgres, server
 from study.service.state import MLFLOW, POSTGRES, Part, Service, forget, found, keep
 from study.service.wanted import Wanted, wanted
@@ -115,7 +114,7 @@ def _with_mlflow(service: Service, access: dict[str, str], say: Say) -> Service:
 
 def _added(service: Service, name: str, pid: int) -> Service:
     """The service with one more part, written down before it is waited for."""
-    part = Part(name, pid, psutil.Process(pid).create_time())
+    part = Part(name, pid, birth(pid))
     service = replace(service, parts=(*service.parts, part))
     keep(service)
     return service

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from study.errors import StudyError, shorten
 from study.processes import HOST
-from study.tracking.addresses import redacted
+from study.tracking.addresses import has_password, redacted
 
 PORT = 5000
 PLACE = r"(/|[a-z0-9+]+://)[^\x00-\x20]{1,500}"
@@ -70,7 +70,7 @@ def _check_database(uri: str) -> None:
         raise StudyError(
             f"--database: is not a URI ({error}); e.g. postgresql://mlflow@127.0.0.1/mlflow"
         ) from error
-    if parts.password is not None or "password" in parse_qs(parts.query):
+    if has_password(uri):
         raise StudyError(
             "--database: must not hold a password, which `ps` would show; put it into ~/.pgpass or the file "
             "that PGPASSFILE names (HOST:PORT:NAME:USER:PASSWORD, mode 0600)"
@@ -84,6 +84,8 @@ def _check_database(uri: str) -> None:
 
 def _check_libraries(asked: Wanted) -> None:
     needed = {"psycopg": "PostgreSQL", **({"flask_wtf": "--basic-auth"} if asked.basic_auth else {})}
+    if (asked.artifacts or "").startswith("s3://") and find_spec("boto3") is None:
+        raise StudyError("--artifacts s3://... needs boto3; install it: pip install boto3")
     for library, what in needed.items():
         if find_spec(library) is None:
             raise StudyError(f"{what} needs {library}; install it: pip install 'study-service[service]'")

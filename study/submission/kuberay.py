@@ -60,6 +60,8 @@ def logs(target: KubeRayTarget, job_id: str, follow: bool) -> Iterator[str]:
         with subprocess.Popen(_command(target, *words), stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             yield from process.stdout
+            if code := process.wait():
+                raise StudyError(f"kubectl logs ended with {code}; what it said stands above")
     except FileNotFoundError as error:
         raise absent("kubectl", WITHOUT_KUBECTL) from error
 

@@ -68,9 +68,26 @@ def look(root: Path, submission: Submission) -> Job:
 
 def remembered(root: Path, name: str = "*", digest: str = "") -> list[Submission]:
     """What was submitted from here, the newest last."""
-    found = [_read(path) for path in _folder(root).glob("study-*.json")]
+    found = []
+    for path in _folder(root).glob("study-*.json"):
+        try:
+            found.append(_read(path))
+        except RecordError:
+            if path.name.startswith(f"study-{name}-"):
+                raise  # it is, or may be, what was asked for; others do not stand in its way
     wanted = [each for each in found if name in ("*", each.study) and each.digest.startswith(digest)]
     return sorted(wanted, key=lambda each: each.at)
+
+
+def damaged(root: Path) -> list[str]:
+    """What is wrong with the files that are no submissions, a line each."""
+    found = []
+    for path in _folder(root).glob("study-*.json"):
+        try:
+            _read(path)
+        except RecordError as error:
+            found.append(str(error))
+    return found
 
 
 def recall(root: Path, name: str) -> Submission:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -21,6 +22,9 @@ from study.submission.parcel import contents, pack
 from study.submission.target import SlurmTarget, bundled_folder
 
 LOOK_EVERY_S = 2.0
+
+# A folder that nothing has been written into for so long, and that has no script, is nobody's any more.
+ABANDONED_S = 60.0
 
 
 def render(order: Order, target: SlurmTarget, job_id: str) -> dict[str, str]:
@@ -68,29 +72,50 @@ def send(order: Order, target: SlurmTarget, job_id: str) -> bool:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.mkdir(mode=0o700)
+    except OSError as error:
+        if place.is_dir():
+            return _is_under_way(place)
+        raise _unwritable(place, error) from error
+    try:
         pack(order, place)
         (place / "token").touch(mode=0o600)
         (place / "token").write_text(secrets.token_hex(32))
         write_whole(place / "job.sbatch", text)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise StudyError(
-            f"{place}: cannot be written: {error.strerror}; submit where the cluster's shared disk is, or "
-            "change out in the target"
-        ) from error
-    try:
         _run("sbatch", "--parsable", str(place / "job.sbatch"))
-    except StudyError:
-        shutil.rmtree(place)
+    except BaseException as error:  # Ctrl-C too: what is half there would look like a submission
+        shutil.rmtree(place, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _unwritable(place, error) from error
         raise
     return True
+
+
+def _is_under_way(place: Path) -> Literal[False]:
+    """What to say of a folder that is there already: that somebody else is sending the study. StudyError
+    where that broke off without a chance to clean up."""
+    if not (place / "job.sbatch").is_file() and time.time() - place.stat().st_mtime > ABANDONED_S:
+        raise StudyError(f"{place}: a submission broke off there; remove that folder, and submit again")
+    return False
+
+
+def _unwritable(place: Path, error: OSError) -> StudyError:
+    return StudyError(
+        f"{place}: cannot be written: {error.strerror}; submit where the cluster's shared disk is, or change "
+        "out in the target"
+    )
 
 
 def jobs(target: SlurmTarget, name: str, digest: str) -> list[Job]:
     """The submissions of a study that have a folder on the shared disk."""
     places = (Path(target.out) / "submitted").glob("study-*/job.sbatch")
     return [_job(place.parent) for place in places if is_of(place.parent.name, name, digest)]
+
+
+def reach(target: SlurmTarget) -> None:
+    """StudyError where Slurm does not answer, or the folder of the records is not there."""
+    _run("squeue", "--user", getuser(), "--noheader")
+    if not Path(target.out).is_dir():
+        raise StudyError(f"{target.out}: is no folder here; out in the target is where all nodes see records")
 
 
 def logs(target: SlurmTarget, job_id: str, follow: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import requests
 
@@ -105,6 +105,24 @@ def _check_server(uri: str) -> str | None:
     return None
 
 
+def database_trouble(uri: str) -> str:
+    """Why a database cannot be connected to, in a line; empty where it can, or where it is a file that the
+    first run makes."""
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        return ""
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        with engine.connect():
+            pass
+        engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        return f"cannot be connected to: {one_line(str(getattr(error, 'orig', None) or error))}"
+    return ""
+
+
 def server_version(uri: str) -> str | None:
     """Which MLflow answers at ``uri``, with the credentials that its client would use; None where it does
     not say."""
@@ -152,4 +170,14 @@ def redacted(uri: str) -> str:
     """``uri`` without user name and password."""
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
-    return uri if host == parts.netloc else urlunsplit(parts._replace(netloc=host))
+    secrets = {key for key, _ in parse_qsl(parts.query) if "password" in key.lower()}
+    if host == parts.netloc and not secrets:
+        return uri
+    query = "&".join(each for each in parts.query.split("&") if each.partition("=")[0] not in secrets)
+    return urlunsplit(parts._replace(netloc=host, query=query))
+
+
+def has_password(uri: str) -> bool:
+    """Whether a password stands in it, where `ps` and logs would show it."""
+    parts = urlsplit(uri)
+    return parts.password is not None or any("password" in key.lower() for key, _ in parse_qsl(parts.query))

@@ -63,10 +63,11 @@ def _study_run(client: MlflowClient, name: str, uri: str) -> Run:
     found = client.search_runs(
         [experiment.experiment_id], "tags.phase = 'study'", order_by=["attributes.start_time DESC"]
     )
-    for run in found:
-        if str(run.info.run_name).startswith(f"{study}@{digest}"):
-            return run
     known = [str(run.info.run_name) for run in found]
+    wanted = f"{study}@{digest}"
+    meant = [each for each in known if each == wanted] or [each for each in known if each.startswith(wanted)]
+    if meant:
+        return found[known.index(meant[0])]
     raise TrackingError(f"{redacted(uri)}: has no record {shorten(name)}; {nearest(name, known)}")
 
 

@@ -140,8 +140,11 @@ def studies(address: str) -> dict[str, str]:
     """The studies that a server knows, by name, each with its experiment's id; the youngest first."""
     question = f"{address}/api/2.0/mlflow/experiments/search"
     wanted = {"max_results": 1000, "order_by": ["last_update_time DESC"]}
-    answer = requests.post(question, json=wanted, timeout=30)
-    answer.raise_for_status()
+    try:
+        answer = requests.post(question, json=wanted, timeout=30)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise TrackingError(f"MLflow does not say which studies it has: {one_line(str(error))}") from error
     found = answer.json().get("experiments", [])
     ours = [each for each in found if any(tag["key"] == "study" for tag in each.get("tags", []))]
     return {each["name"]: each["experiment_id"] for each in ours}

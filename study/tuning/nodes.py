@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from study.errors import StudyError, one_line, shorten
 from study.private import new_secret, write_private
-from study.processes import HOST, end, free_port, known, naming
+from study.processes import HOST, birth, end, free_port, known, naming
 from study.processes import family as family_of
 from study.record import write_whole
 
@@ -233,7 +233,7 @@ def _start(cluster: Cluster, folder: Path, number: int, nodes: int, cpus: int) -
             stderr=log,
             start_new_session=True,
         )
-    return Node(name, process.pid, psutil.Process(process.pid).create_time(), cpus)
+    return Node(name, process.pid, birth(process.pid), cpus)
 
 
 def node_environment(cluster: Cluster, number: int) -> dict[str, str]:

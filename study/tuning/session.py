@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -229,9 +230,25 @@ def protect_token() -> None:
         return
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(new_secret())
+        try:
+            _make_token(path)
+        except OSError as error:
+            raise StudyError(
+                f"{path}: Ray's token cannot be kept there: {error.strerror}; name another place with "
+                "RAY_AUTH_TOKEN_PATH"
+            ) from error
     elif path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
         path.chmod(0o600)
+
+
+def _make_token(path: Path) -> None:
+    """A new token, whole when it appears; where another process was faster, that one's stays."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, written = tempfile.mkstemp(dir=path.parent)  # of mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(new_secret())
+        with suppress(FileExistsError):
+            path.hardlink_to(written)
+    finally:
+        Path(written).unlink()

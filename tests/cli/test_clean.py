@@ -17,6 +17,7 @@ from tests.cli.conftest import Command, assert_one_line
 def planted(root: Path, *arms: str) -> StudyRecord:
     record = planted_record(root, planted_spec(*arms, replicates=2), by_id(scores(arms[0], 0.5, 0.6)))
     write_report(record)
+    (record.folder / ".mlflow.lock").touch()  # as whoever brings it into MLflow leaves it
     return record
 
 

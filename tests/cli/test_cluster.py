@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from study.errors import StudyError
-from study.processes import free_port
+from study.processes import birth, free_port
 from study.tuning import nodes
 from study.tuning.nodes import Cluster, Node
 from tests.cli.conftest import Command, assert_one_line
@@ -47,7 +47,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def node(pid: int, born: float | None = None) -> Node:
-    return Node("node 1", pid, psutil.Process(pid).create_time() if born is None else born, 1)
+    return Node("node 1", pid, birth(pid) if born is None else born, 1)
 
 
 def planted(folder: Path, *found: Node) -> Cluster:

@@ -54,6 +54,16 @@ def test_arms_that_drew_the_same_seeds_are_compared_in_pairs(names: tuple[str, s
     assert (relu["first"]["n"], relu["second"]["mean"]) == (4, pytest.approx(0.635))
 
 
+def test_pairs_are_those_that_both_have(folder: Path, study: Command) -> None:
+    """Of one study a replicate is missing; the seeds of the others are the same."""
+    first = planted(folder / "runs", scores("relu", *BEFORE), arms=("relu", "elu"))
+    second = planted(folder / "runs", scores("relu", *AFTER[:3]), arms=("relu", "elu"), batch=32)
+    said = study("compare", f"planted@{first.folder.name}", f"planted@{second.folder.name}", "--json")
+    (relu, _) = json.loads(said.out)["arms"]
+    assert relu["paired"]
+    assert relu["p"] == pytest.approx(stats.ttest_rel(AFTER[:3], BEFORE[:3]).pvalue)
+
+
 def test_an_arm_of_one_study_alone_has_no_difference(names: tuple[str, str], study: Command) -> None:
     arms = {each["arm"]: each for each in json.loads(study("compare", *names, "--json").out)["arms"]}
     assert list(arms) == ["relu", "elu", "gelu"]

@@ -17,7 +17,7 @@ import pytest
 
 import study as package
 from study.processes import open_to_others
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, assert_one_line
 
 
 def test_doctor_finds_nothing_wrong_here(study: Command) -> None:
@@ -101,7 +101,8 @@ def test_an_mlflow_of_another_version_is_named(pages: dict[str, str], words: str
     ("uri", "words"),
     [
         ("http://127.0.0.1:1", "nobody answers at http://127.0.0.1:1"),
-        ("http://me:hush@127.0.0.1:1", "nobody answers at http://127.0.0.1:1"),
+        ("http://me@127.0.0.1:1", "nobody answers at http://127.0.0.1:1"),
+        ("postgresql+psycopg://127.0.0.1:1/mlflow", "cannot be connected to"),
         ("./mlruns", "must be sqlite:///FILE"),
     ],
 )
@@ -109,7 +110,23 @@ def test_an_mlflow_that_cannot_be_used_is_named(uri: str, words: str, study: Com
     said = study("doctor", "--tracking-uri", uri)
     assert said.code == 1
     assert words in said.out
+
+
+@pytest.mark.parametrize("command", ["run", "sync", "fetch", "promote", "audit", "ui", "doctor"])
+@pytest.mark.parametrize("uri", ["http://me:hush@127.0.0.1:1", "postgresql://db/mlflow?password=hush"])
+def test_a_password_is_no_argument(command: str, uri: str, study: Command) -> None:
+    names = () if command in ("ui", "doctor") else ("mine",)
+    said = study(command, *names, "--tracking-uri", uri)
+    assert_one_line(said, "--tracking-uri: must not hold a password")
     assert "hush" not in said.out + said.err
+
+
+def test_a_slurm_that_is_not_there_is_named(study: Command, folder: Path) -> None:
+    text = f'kind = "slurm"\nout = "{folder / "nowhere"}"\nnodes = 1\ncpus_per_node = 1\n'
+    (folder / "slurm.toml").write_text(text)
+    said = study("doctor", "--to", "./slurm.toml")
+    assert said.code == 1
+    assert "NO  target ./slurm.toml: " in said.out
 
 
 def test_a_database_has_no_server_to_ask(study: Command, folder: Path) -> None:

@@ -193,6 +193,16 @@ def test_a_submission_stands_beside_the_records(study: Command, folder: Path) ->
     assert (entry["state"], entry["submission"]["id"]) == ("elsewhere", ID)
 
 
+def test_a_damaged_note_hides_neither_records_nor_submissions(study: Command, folder: Path) -> None:
+    sent(folder, address="http://127.0.0.1:9")
+    (folder / "runs" / "submitted" / "study-other-000000000000.json").write_text("{")
+    said = study("status")
+    assert said.code == 0
+    assert f"mine@{DIGEST}" in said.out
+    assert "study-other-000000000000.json: is damaged" in said.err
+    assert "at far.toml: unknown" in study("status", "mine").out
+
+
 def test_a_submission_that_has_ended_is_not_asked_after_again(study: Command, folder: Path) -> None:
     sent(folder)
     (file,) = (folder / "runs" / "submitted").iterdir()

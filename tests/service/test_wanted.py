@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 
 from study.errors import StudyError
+from study.processes import birth
 from study.service import operations, postgres, server, state
 from study.service.state import Part, Service
 from study.service.wanted import Wanted, wanted
@@ -41,6 +42,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "no database's name": (("--database", "postgresql://me@db"), ("must be the URI of a PostgreSQL's",)),
     "a port that is none": (("--database", "postgresql://db:x/mlflow"), ("--database: is not a URI",)),
+    "artifacts without boto3": (("--artifacts", "s3://bucket/a"), ("needs boto3; install it",)),
     "artifacts nowhere": (("--artifacts", "here"), ("--artifacts 'here': must be a whole path, or s3://",)),
     "artifacts with a password": (
         ("--artifacts", "ftp://me:hush@store/a"),
@@ -134,7 +136,7 @@ def test_two_at_once_are_one_too_many(study: Command, folder: Path) -> None:
 
 def kept(folder: Path, wanted: Wanted, *pids: int) -> Service:
     """A service's state, as `up` leaves it, of processes that play its parts."""
-    born = [psutil.Process(pid).create_time() for pid in pids]
+    born = [birth(pid) for pid in pids]
     names = (state.POSTGRES, state.MLFLOW)[-len(pids) :]
     parts = tuple(Part(name, pid, at) for name, pid, at in zip(names, pids, born, strict=True))
     service = Service(folder, "http://127.0.0.1:1", "postgresql://study@127.0.0.1/mlflow", wanted, parts)

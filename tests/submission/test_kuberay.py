@@ -133,3 +133,10 @@ def test_without_kubectl_that_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         sending.submit(an_order(), kuberay_target())
     with pytest.raises(StudyError, match="there is no kubectl here"):
         list(kuberay.logs(kuberay_target(), ID, follow=False))
+
+
+def test_a_log_that_kubectl_does_not_give_is_an_error(play: Path) -> None:
+    programs(play / "bin", {"kubectl": "echo one; echo 'pod not ready' >&2; exit 1"})
+    said: list[str] = []
+    with pytest.raises(StudyError, match="kubectl logs ended with 1"):
+        said.extend(kuberay.logs(kuberay_target(), ID, follow=False))

@@ -18,6 +18,7 @@ import pytest
 
 from study.errors import StudyError
 from study.submission import sending, slurm
+from study.submission.order import Order
 from tests.submission.orders import DIGEST, an_order, programs, slurm_target, tool
 
 ID = f"study-mine-{DIGEST}"
@@ -281,3 +282,43 @@ def test_without_slurm_that_is_said_and_nothing_is_written(
     with pytest.raises(StudyError, match="there is no sbatch here"):
         sending.submit(an_order(out=str(tmp_path)), slurm_target(out=str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_submission_that_breaks_off_leaves_nothing(
+    tmp_path: Path, play: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(order: Order, place: Path) -> None:
+        raise KeyboardInterrupt
+
+    target, order = slurm_target(out=str(tmp_path)), an_order(out=str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(slurm, "pack", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sending.submit(order, target)
+    assert list((tmp_path / "submitted").iterdir()) == []
+    assert not sending.submit(order, target).joined
+
+
+def test_a_submission_that_was_killed_on_its_way_is_named(tmp_path: Path, play: Path) -> None:
+    target, order = slurm_target(out=str(tmp_path)), an_order(out=str(tmp_path))
+    place = slurm.folder(target, ID)
+    place.mkdir(parents=True)
+    assert sending.submit(order, target).joined, "somebody is sending it at this moment"
+    os.utime(place, (1, 1))
+    with pytest.raises(StudyError, match="a submission broke off there; remove that folder"):
+        sending.submit(order, target)
+
+
+def test_a_file_in_the_way_is_no_submission(tmp_path: Path, play: Path) -> None:
+    (tmp_path / "submitted").write_text("")
+    with pytest.raises(StudyError, match="cannot be written"):
+        sending.submit(an_order(out=str(tmp_path)), slurm_target(out=str(tmp_path)))
+
+
+def test_slurm_is_reached_where_it_answers_and_the_shared_disk_is_there(tmp_path: Path, play: Path) -> None:
+    slurm.reach(slurm_target(out=str(tmp_path)))
+    with pytest.raises(StudyError, match="is no folder here"):
+        slurm.reach(slurm_target(out=str(tmp_path / "nowhere")))
+    programs(tmp_path / "bin", {"squeue": "echo 'squeue: error: no controller' >&2; exit 1"})
+    with pytest.raises(StudyError, match="no controller"):
+        slurm.reach(slurm_target(out=str(tmp_path)))

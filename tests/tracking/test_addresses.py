@@ -127,6 +127,7 @@ def test_what_is_no_url_is_refused(uri: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert redacted("postgresql://me:secret@host:5432/mlflow") == "postgresql://host:5432/mlflow"
+    assert redacted("postgresql://host/mlflow?password=secret&a=1") == "postgresql://host/mlflow?a=1"
     assert redacted("http://127.0.0.1:5000/x") == "http://127.0.0.1:5000/x"
 
 
