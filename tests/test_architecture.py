@@ -64,7 +64,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("conductor", "planning", "report", "export", "submission", "serial"),
         ("metering", "best"),
         ("running", "audit", "cleaning", "notifying", "service"),
-        ("face", "promoting"),
+        ("face", "promoting", "cores"),
     ),
     (("cli",), ("__main__",)),
 )

@@ -50,7 +50,8 @@ def plan(
 ) -> None:
     """Arms, trials, what is tuned, what the replicates can tell, and the time it takes here.
 
-    The time is from a measured warm-up of each arm. What can be told is from how far replicates differed
+    The time is from a measured warm-up of each arm, and from one with all processors busy, which also says
+    whether a trial should have one thread or more. What can be told is from how far replicates differed
     in an earlier record of the same study under --out, on the same data set with the same networks, or
     else in pilots.
 
@@ -126,6 +127,7 @@ def _gradients(spec: StudySpec, arm: Arm, info: DatasetInfo) -> int:
 
 
 def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[str, Any]:
+    from study.cores import divide
     from study.planning import measure, selecting_seconds, split_sizes, study_seconds
     from study.running import load_data
 
@@ -134,9 +136,16 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
         examples = [example(spec, arm, 0) for arm in spec.arms()]
         speeds = [measure(spec, arm, each, data) for arm, each in zip(spec.arms(), examples, strict=True)]
         selecting_s = selecting_seconds(spec, examples, data)
+        division = divide(spec, examples[0], data_dir, os.cpu_count() or 1)
     except StudyError as error:
         # The rest of the plan stands without data, and without a trial that always diverges.
         return {"measured": False, "why": one_line(str(error))}
+    seconds = study_seconds(spec, speeds, len(data.test_inputs), concurrent, selecting_s)
+    crowding = 1.0
+    if division and spec.resources.cpus_per_trial == 1 and concurrent > 1:
+        # Trials that run at once share caches and memory, which the warm-ups had to themselves.
+        slower = speeds[0].training * division.cores / division.apart
+        crowding = min(max(1.0, slower), division.cores)
     return {
         "measured": True,
         "arms": {
@@ -151,7 +160,15 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
         "data": data.name,
         "examples": split_sizes(spec, data),
         "selecting_images_s": round(selecting_s, 1),
-        "study_s": round(study_seconds(spec, speeds, len(data.test_inputs), concurrent, selecting_s), 1),
+        "crowding": round(crowding, 2),
+        "threads": division
+        and {
+            "cores": division.cores,
+            "examples_per_second_apart": round(division.apart),
+            "examples_per_second_together": round(division.together),
+            "best_cpus_per_trial": division.threads,
+        },
+        "study_s": round(seconds * crowding, 1),
     }
 
 
@@ -211,9 +228,21 @@ def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> No
     if time and time["measured"]:
         if time["selecting_images_s"]:
             click.echo(f"selecting images takes {duration(time['selecting_images_s'])} of one slot in all")
+        if time["threads"]:
+            click.echo(told_threads(time["threads"], spec.resources.cpus_per_trial))
+        crowding = f", {time['crowding']:g} times what they take alone" if time["crowding"] > 1 else ""
         click.echo(
-            f"about {duration(time['study_s'])} of trials in all, measured on one slot of this machine just "
-            "now; starting Ray and writing the report come on top, often 20 s"
+            f"about {duration(time['study_s'])} of trials in all, measured on this machine just now"
+            f"{crowding}; starting Ray and writing the report come on top, often 20 s"
         )
     elif time:
         click.echo(f"no estimate of time: {time['why']}")
+
+
+def told_threads(found: dict[str, Any], cpus: int) -> str:
+    """What was measured of threads, and what to do where the study has another number."""
+    cores, best = found["cores"], found["best_cpus_per_trial"]
+    ratio = found["examples_per_second_apart"] / found["examples_per_second_together"]
+    text = f"{cores} trials of one thread at once train {ratio:.2f} times as fast as one of {cores} threads"
+    other = cpus != best if best == 1 else cpus == 1
+    return f"{text}; resources.cpus_per_trial = {best} would be faster here" if other else text

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from study.cli.plan import told_threads
+from study.cores import Division
+from study.devices import pick_device
 from study.spec import StudySpec
 from tests.analysis.planted import by_id, planted_record, planted_spec, scores
 from tests.cli.conftest import Command
@@ -167,6 +172,34 @@ def test_a_plan_measures_each_arm(study: Command) -> None:
     assert set(time["arms"]) == {"relu+bn", "relu", "elu+bn", "elu"}
     assert all(arm["training_images_per_second"] > 0 for arm in time["arms"].values())
     assert time["study_s"] >= 0
+    threads = time["threads"]
+    if (os.cpu_count() or 1) < 2 or pick_device().type != "cpu":
+        assert threads is None
+        return
+    assert threads["cores"] == min(4, os.cpu_count() or 1)
+    assert threads["examples_per_second_apart"] > 0
+    assert threads["examples_per_second_together"] > 0
+    assert 1 <= time["crowding"] <= threads["cores"]
+
+
+@pytest.mark.parametrize(
+    ("apart", "cpus", "advice"),
+    [(300, 1, ""), (300, 2, "cpus_per_trial = 1"), (150, 1, "cpus_per_trial = 4"), (150, 2, "")],
+)
+def test_a_plan_says_how_many_threads_are_faster_here(apart: int, cpus: int, advice: str) -> None:
+    best = Division(4, apart, 200).threads
+    found = {
+        "cores": 4,
+        "examples_per_second_apart": apart,
+        "examples_per_second_together": 200,
+        "best_cpus_per_trial": best,
+    }
+    text = told_threads(found, cpus)
+    assert text.startswith(
+        f"4 trials of one thread at once train {apart / 200:.2f} times as fast as one of 4"
+    )
+    assert (advice in text) == bool(advice)
+    assert ("would be faster here" in text) == bool(advice)
 
 
 def test_a_plan_without_data_says_why_there_is_no_time(study: Command) -> None:
