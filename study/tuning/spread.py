@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune import Callback, Stopper
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
 from study.errors import one_line
@@ -35,6 +36,9 @@ WORKER_DEATHS = 2
 
 # How many silences in a row are laid to the network, where they may be its doing.
 SPARED = 3
+
+# What Tune itself asks of a trial's last result.
+KEPT = frozenset({"trial_id", "training_iteration", "done", "node_ip", "pid"})
 
 # How often a cluster is asked whether nodes have come or gone.
 LOOK_EVERY_S = 5.0
@@ -66,7 +70,7 @@ def spread(
                 storage_path=scratch,
                 verbose=0,
                 stop=_Stop(source),
-                callbacks=[_Listener(source, slots)],
+                callbacks=[_Listener(source, slots), _SilentTrials()],
                 failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS),
                 progress_reporter=_Silent(),
             ),
@@ -167,6 +171,10 @@ class _Listener(_OfSource, Callback):
             self._spared.pop(_config(trial).id, None)
         else:
             deliver(self._source, _config(trial), result)
+        # Tune keeps the result, and a history of every number in it, until the last trial has ended; ours is
+        # in the record. Callbacks may change it.
+        for key in result.keys() - KEPT:
+            del result[key]
 
     def _renew(self, trial: Trial, epoch: int) -> None:
         """Whoever gets further has all tries again: on machines that come and go, deaths are no sign that
@@ -208,6 +216,21 @@ def _error_text(trial: Trial) -> str:
     """What Ray wrote down of a trial's end."""
     path = trial.error_file
     return Path(path).read_text(encoding="utf-8", errors="replace") if path and Path(path).is_file() else ""
+
+
+class _SilentTrials(TrialProgressCallback):
+    """In the place of Tune's own, which prints each trial's end and keeps something of each."""
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        pass
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        pass
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        pass
 
 
 class _Silent(tune.ProgressReporter):

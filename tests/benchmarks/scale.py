@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
@@ -220,6 +221,7 @@ def crowd(folder: Path, workers: int) -> tuple[float, float, float]:
 
     place = folder / "cluster"
     cluster = nodes.up(place, 1, workers, lambda line: None)
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(cluster.token_file)  # of a cluster that is not this user's own
     try:
         with JournalWriter(record) as journal:
             journal.session({}, ["study", "run"])
