@@ -211,11 +211,14 @@ class Conductor:
         """The result, with finite numbers alone; a tuning trial that ended ok has the objective's, or else
         the code that trained it is at fault."""
         metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
-        metric, verdict = self.spec.objective.metric, result.verdict
-        if verdict.status == "ok" and result.config.phase == "tune" and metric not in metrics:
+        metric = self.spec.objective.metric
+        if result.verdict.status == "ok" and result.config.phase == "tune" and metric not in metrics:
             got = f"; it has {', '.join(sorted(metrics))}" if metrics else ""
-            verdict = Verdict("failed", "crash", reason=f"ended ok without a finite {metric}{got}")
-        return replace(result, metrics=metrics, verdict=verdict)
+            reason = f"ended ok without a finite {metric}{got}"
+            return replace(
+                result, metrics={}, verdict=Verdict("failed", "crash", reason=reason), error=reason
+            )
+        return replace(result, metrics=metrics)
 
     def _given_more(self, trial: TrialConfig) -> bool:
         """Whether a trial that ran out of memory beside others goes on with more of a GPU: that it shared

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 
 from study.assembly import by_component
 from study.components.routine import Routine
 from study.devices import pick_device
-from study.errors import StudyError
+from study.errors import StudyError, one_line
 from study.planning import STANDSTILL, on_few, training_size
 from study.running import load_data
 from study.spec import StudySpec
@@ -48,16 +49,20 @@ class Division:
 
 def divide(spec: StudySpec, config: TrialConfig, data_dir: Path | None, cores: int) -> Division | None:
     """Measure both on some steps of ``config``, in processes of their own. None where there is one core only,
-    or a GPU to train on. Raises StudyError where the data cannot be read, or the trial ends at once."""
+    or a GPU to train on. Raises StudyError where the data cannot be read, a trial ends at once, or a process
+    dies."""
     cores = min(cores, MOST_CORES)
     if cores < 2 or pick_device().type != "cpu":
         return None
     context = get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(cores, mp_context=context) as pool:
-        start = manager.Barrier(cores)
-        begun = [pool.submit(_examples_per_second, spec, config, data_dir, 1, start) for _ in range(cores)]
-        apart = sum(each.result() for each in begun)
-        together = pool.submit(_examples_per_second, spec, config, data_dir, cores, None).result()
+    try:
+        with context.Manager() as manager, ProcessPoolExecutor(cores, mp_context=context) as pool:
+            start, case = manager.Barrier(cores), (spec, config, data_dir)
+            begun = [pool.submit(_examples_per_second, *case, 1, start) for _ in range(cores)]
+            apart = sum(each.result() for each in begun)
+            together = pool.submit(_examples_per_second, *case, cores, None).result()
+    except (BrokenProcessPool, BrokenBarrierError) as error:  # memory has run out, say
+        raise StudyError(f"{cores} trainings at once did not go well: {one_line(str(error))}") from error
     return Division(cores, apart, together)
 
 

@@ -429,6 +429,7 @@ def test_a_trial_without_the_objective_has_failed_and_the_study_can_go_on(
         verdict = conductor.done[config.id].verdict
         assert (verdict.status, verdict.kind) == ("failed", "crash")
         assert str(verdict.reason).startswith("ended ok without a finite val_accuracy")
+        assert conductor.done[config.id].error == verdict.reason
     with conducting(tmp_path, spec) as conductor:
         assert [each.id for each in conductor.interrupted] == [config.id]
 

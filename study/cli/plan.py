@@ -136,10 +136,13 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
         examples = [example(spec, arm, 0) for arm in spec.arms()]
         speeds = [measure(spec, arm, each, data) for arm, each in zip(spec.arms(), examples, strict=True)]
         selecting_s = selecting_seconds(spec, examples, data)
-        division = divide(spec, examples[0], data_dir, os.cpu_count() or 1)
     except StudyError as error:
         # The rest of the plan stands without data, and without a trial that always diverges.
         return {"measured": False, "why": one_line(str(error))}
+    try:
+        division = divide(spec, examples[0], data_dir, os.cpu_count() or 1)
+    except StudyError:
+        division = None  # what the arms take alone is known all the same
     seconds = study_seconds(spec, speeds, len(data.test_inputs), concurrent, selecting_s)
     crowding = 1.0
     if division and spec.resources.cpus_per_trial == 1 and concurrent > 1:

@@ -179,5 +179,8 @@ def redacted(uri: str) -> str:
 
 def has_password(uri: str) -> bool:
     """Whether a password stands in it, where `ps` and logs would show it."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return False  # it is no address at all
     return parts.password is not None or any("password" in key.lower() for key, _ in parse_qsl(parts.query))
