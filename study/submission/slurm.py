@@ -23,8 +23,8 @@ from study.submission.target import SlurmTarget, bundled_folder
 
 LOOK_EVERY_S = 2.0
 
-# A folder that nothing has been written into for so long, and that has no script, is nobody's any more.
-ABANDONED_S = 60.0
+# Who is sending a study has written its folder, the script last, by then.
+WRITING_S = 20.0
 
 
 def render(order: Order, target: SlurmTarget, job_id: str) -> dict[str, str]:
@@ -93,8 +93,11 @@ def send(order: Order, target: SlurmTarget, job_id: str) -> bool:
 def _is_under_way(place: Path) -> Literal[False]:
     """What to say of a folder that is there already: that somebody else is sending the study. StudyError
     where that broke off without a chance to clean up."""
-    if not (place / "job.sbatch").is_file() and time.time() - place.stat().st_mtime > ABANDONED_S:
-        raise StudyError(f"{place}: a submission broke off there; remove that folder, and submit again")
+    deadline = time.monotonic() + WRITING_S
+    while not (place / "job.sbatch").is_file():
+        if time.monotonic() > deadline:
+            raise StudyError(f"{place}: a submission broke off there; remove that folder, and submit again")
+        time.sleep(0.1)
     return False
 
 

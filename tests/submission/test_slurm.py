@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -299,14 +300,17 @@ def test_a_submission_that_breaks_off_leaves_nothing(
     assert not sending.submit(order, target).joined
 
 
-def test_a_submission_that_was_killed_on_its_way_is_named(tmp_path: Path, play: Path) -> None:
+def test_a_submission_that_was_killed_on_its_way_is_named(
+    tmp_path: Path, play: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target, order = slurm_target(out=str(tmp_path)), an_order(out=str(tmp_path))
     place = slurm.folder(target, ID)
     place.mkdir(parents=True)
-    assert sending.submit(order, target).joined, "somebody is sending it at this moment"
-    os.utime(place, (1, 1))
+    monkeypatch.setattr(slurm, "WRITING_S", 0.3)
     with pytest.raises(StudyError, match="a submission broke off there; remove that folder"):
         sending.submit(order, target)
+    Timer(0.1, (place / "job.sbatch").touch).start()
+    assert not slurm.send(order, target, ID), "somebody was sending it at this moment"
 
 
 def test_a_file_in_the_way_is_no_submission(tmp_path: Path, play: Path) -> None:

@@ -34,9 +34,14 @@ def measure(bench: Bench) -> list[Line]:
     note = (
         f"{steps(stopped, 'tune'):,} of {steps(without, 'tune'):,} steps; the confirm phase is never stopped"
     )
-    return [
+    lines = [
         Line("training steps of the tuning", Spread.of([tuned]), "x", Bound("<=", 0.5), LIMIT, note),
         Line("training steps of the whole study", Spread.of([whole]), "x"),
+    ]
+    if not pairs:  # then there is no order to be kept
+        return lines
+    return [
+        *lines,
         Line(
             f"tau over {len(pairs)} separable pairs of arms",
             Spread.of([tau(pairs, order(stopped))]),
@@ -85,7 +90,7 @@ def separable(record: StudyRecord) -> list[tuple[str, str]]:
 
 
 def tau(pairs: Sequence[tuple[str, str]], order: Sequence[str]) -> float:
-    """Kendall's over these (better, worse) pairs in an order, best first; 1 where there are none."""
+    """Kendall's over these (better, worse) pairs in an order, best first."""
     place = {arm: number for number, arm in enumerate(order)}
     agreed = sum(place[better] < place[worse] for better, worse in pairs)
-    return (2 * agreed - len(pairs)) / len(pairs) if pairs else 1.0
+    return (2 * agreed - len(pairs)) / len(pairs)
