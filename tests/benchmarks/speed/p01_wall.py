@@ -11,8 +11,8 @@ from tests.benchmarks.speed.lines import Bound, Line, ratio
 from tests.benchmarks.speed.sizes import Bench, Load
 
 LIMIT = (
-    "where trainers have all cores, the driver and Ray's processes take theirs from them, 6 to 8 % of one; a "
-    "worker's first trial imports for 1 to 2 s, while MLflow starts in the driver (P2); the monitor (P13)"
+    "where trainers have all cores, the driver and Ray's processes take theirs from them; a worker's first "
+    "trial imports, while MLflow starts in the driver (P2); the monitor (P13)"
 )
 
 
