@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
+from typing import Any
 
 from study.assembly import by_component
 from study.components.routine import Routine
@@ -45,6 +46,14 @@ class Division:
     def threads(self) -> int:
         """How many a trial should have here."""
         return 1 if self.ratio >= 1 else self.cores
+
+    def crowding(self, alone: float) -> float:
+        """How many times as long a trial of one thread takes beside others, with which it shares caches and
+        memory, as one that trains ``alone`` so many examples a second."""
+        return min(max(1.0, alone * self.cores / self.apart), self.cores)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": self.ratio, "best_cpus_per_trial": self.threads}
 
 
 def divide(spec: StudySpec, config: TrialConfig, data_dir: Path | None, cores: int) -> Division | None:

@@ -144,15 +144,13 @@ def _ports() -> Check:
 
 
 def _target(to: str) -> Check:
-    """Whether a target can be reached: asked for a study that nobody has."""
-    from study.submission import sending, slurm
-    from study.submission.target import SlurmTarget, load
+    """Whether a target can be reached."""
+    from study.submission import sending
+    from study.submission.target import load
 
     there = load(to)
     try:
-        if isinstance(there, SlurmTarget):
-            slurm.reach(there)  # of a study that nobody has it would not be asked
-        sending.newest_job(there, "study-doctor", "")
+        sending.reach(there)
         versions = _ray_versions(there)
     except StudyError as error:
         return f"target {to}", False, one_line(str(error))

@@ -146,9 +146,7 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
     seconds = study_seconds(spec, speeds, len(data.test_inputs), concurrent, selecting_s)
     crowding = 1.0
     if division and spec.resources.cpus_per_trial == 1 and concurrent > 1:
-        # Trials that run at once share caches and memory, which the warm-ups had to themselves.
-        slower = speeds[0].training * division.cores / division.apart
-        crowding = min(max(1.0, slower), division.cores)
+        crowding = division.crowding(speeds[0].training)
     return {
         "measured": True,
         "arms": {
@@ -164,13 +162,7 @@ def _measured(spec: StudySpec, data_dir: Path | None, concurrent: int) -> dict[s
         "examples": split_sizes(spec, data),
         "selecting_images_s": round(selecting_s, 1),
         "crowding": round(crowding, 2),
-        "threads": division
-        and {
-            "cores": division.cores,
-            "examples_per_second_apart": round(division.apart),
-            "examples_per_second_together": round(division.together),
-            "best_cpus_per_trial": division.threads,
-        },
+        "threads": division and division.to_json(),
         "study_s": round(seconds * crowding, 1),
     }
 
@@ -245,7 +237,10 @@ def _print(spec: StudySpec, document: dict[str, Any], foreseen: Foresight) -> No
 def told_threads(found: dict[str, Any], cpus: int) -> str:
     """What was measured of threads, and what to do where the study has another number."""
     cores, best = found["cores"], found["best_cpus_per_trial"]
-    ratio = found["examples_per_second_apart"] / found["examples_per_second_together"]
-    text = f"{cores} trials of one thread at once train {ratio:.2f} times as fast as one of {cores} threads"
-    other = cpus != best if best == 1 else cpus == 1
+    text = (
+        f"{cores} trials of one thread at once train {found['ratio']:.2f} times as fast as one of {cores} "
+        "threads"
+    )
+    # Of numbers in between nothing was measured.
+    other = (cpus == 1) != (best == 1)
     return f"{text}; resources.cpus_per_trial = {best} would be faster here" if other else text

@@ -54,12 +54,10 @@ def submissions(root: Path, study: str = "*", digest: str = "") -> list[dict[str
     """What was submitted from here, the newest last, with what the clusters say of it now."""
     if not (root / "submitted").is_dir():
         return []
-    from study.submission.remembered import damaged, look, remembered
+    from study.submission.remembered import look, remembered
 
-    for line in damaged(root) if study == "*" else ():
-        click.echo(line, err=True)
     told = []
-    for each in remembered(root, study, digest):
+    for each in remembered(root, study, digest, complain=lambda line: click.echo(line, err=True)):
         facts = {"study": each.study, "digest": each.digest, "to": each.to, "id": each.id}
         try:
             job = look(root, each)

@@ -53,6 +53,11 @@ def jobs(target: KubeRayTarget, name: str, digest: str) -> list[Job]:
     return [job for job in found if is_of(job.id, name, digest)]
 
 
+def reach(target: KubeRayTarget) -> None:
+    """StudyError where the cluster does not answer: it is asked for a study that nobody has."""
+    jobs(target, "study-doctor", "")
+
+
 def logs(target: KubeRayTarget, job_id: str, follow: bool) -> Iterator[str]:
     """What the pod that handed the job over has printed, which is the driver's log."""
     words = ["logs", f"job/{name_of(job_id)}", *(["--follow"] if follow else [])]

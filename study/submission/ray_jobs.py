@@ -52,6 +52,11 @@ def jobs(target: RayTarget, name: str, digest: str) -> list[Job]:
     ]
 
 
+def reach(target: RayTarget) -> None:
+    """StudyError where the cluster does not answer: it is asked for a study that nobody has."""
+    jobs(target, "study-doctor", "")
+
+
 def logs(target: RayTarget, job_id: str, follow: bool) -> Iterator[str]:
     if follow:
         yield from door.follow(service(target), job_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,28 +67,22 @@ def look(root: Path, submission: Submission) -> Job:
     return job
 
 
-def remembered(root: Path, name: str = "*", digest: str = "") -> list[Submission]:
-    """What was submitted from here, the newest last."""
+def remembered(
+    root: Path, name: str = "*", digest: str = "", complain: Callable[[str], None] = lambda line: None
+) -> list[Submission]:
+    """What was submitted from here, the newest last; ``complain`` is told of damaged files where
+    all are asked for."""
     found = []
     for path in _folder(root).glob("study-*.json"):
         try:
             found.append(_read(path))
-        except RecordError:
+        except RecordError as error:
             if path.name.startswith(f"study-{name}-"):
                 raise  # it is, or may be, what was asked for; others do not stand in its way
+            if name == "*":
+                complain(str(error))
     wanted = [each for each in found if name in ("*", each.study) and each.digest.startswith(digest)]
     return sorted(wanted, key=lambda each: each.at)
-
-
-def damaged(root: Path) -> list[str]:
-    """What is wrong with the files that are no submissions, a line each."""
-    found = []
-    for path in _folder(root).glob("study-*.json"):
-        try:
-            _read(path)
-        except RecordError as error:
-            found.append(str(error))
-    return found
 
 
 def recall(root: Path, name: str) -> Submission:

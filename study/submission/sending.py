@@ -28,6 +28,9 @@ class Kind(Protocol):
     def jobs(self, target: Any, name: str, digest: str) -> list[Job]:
         """The submissions of a study that the cluster knows."""
 
+    def reach(self, target: Any) -> None:
+        """StudyError where the cluster does not answer."""
+
     def logs(self, target: Any, job_id: str, follow: bool) -> Iterator[str]:
         """What a submission has printed, in pieces."""
 
@@ -90,6 +93,11 @@ def submit(order: Order, target: Target) -> Sent:
 def rendered(order: Order, target: Target) -> dict[str, str]:
     """What a first submission would send, as texts by name; the cluster is not asked."""
     return kind_of(target).render(order, target, order.base_id)
+
+
+def reach(target: Target) -> None:
+    """StudyError where the cluster does not answer."""
+    kind_of(target).reach(target)
 
 
 def newest_job(target: Target, name: str, digest: str) -> Job | None:

@@ -81,11 +81,15 @@ def send(order: Order, target: SlurmTarget, job_id: str) -> bool:
         (place / "token").touch(mode=0o600)
         (place / "token").write_text(secrets.token_hex(32))
         write_whole(place / "job.sbatch", text)
-        _run("sbatch", "--parsable", str(place / "job.sbatch"))
     except BaseException as error:  # Ctrl-C too: what is half there would look like a submission
         shutil.rmtree(place, ignore_errors=True)
         if isinstance(error, OSError):
             raise _unwritable(place, error) from error
+        raise
+    try:
+        _run("sbatch", "--parsable", str(place / "job.sbatch"))
+    except StudyError:  # it was refused; after a Ctrl-C it may be queued, and needs its folder
+        shutil.rmtree(place)
         raise
     return True
 

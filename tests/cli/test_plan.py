@@ -177,8 +177,8 @@ def test_a_plan_measures_each_arm(study: Command) -> None:
         assert threads is None
         return
     assert threads["cores"] == min(4, os.cpu_count() or 1)
-    assert threads["examples_per_second_apart"] > 0
-    assert threads["examples_per_second_together"] > 0
+    assert threads["apart"] > 0
+    assert threads["together"] > 0
     assert 1 <= time["crowding"] <= threads["cores"]
 
 
@@ -187,14 +187,7 @@ def test_a_plan_measures_each_arm(study: Command) -> None:
     [(300, 1, ""), (300, 2, "cpus_per_trial = 1"), (150, 1, "cpus_per_trial = 4"), (150, 2, "")],
 )
 def test_a_plan_says_how_many_threads_are_faster_here(apart: int, cpus: int, advice: str) -> None:
-    best = Division(4, apart, 200).threads
-    found = {
-        "cores": 4,
-        "examples_per_second_apart": apart,
-        "examples_per_second_together": 200,
-        "best_cpus_per_trial": best,
-    }
-    text = told_threads(found, cpus)
+    text = told_threads(Division(4, apart, 200).to_json(), cpus)
     assert text.startswith(
         f"4 trials of one thread at once train {apart / 200:.2f} times as fast as one of 4"
     )
