@@ -30,6 +30,7 @@ from study.trial import TrialResult
 
 if TYPE_CHECKING:
     from study.report import ReportFiles
+    from study.tuning.head import Head
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,17 @@ Say = Callable[[str], None]
 
 
 def run_study(
-    spec: StudySpec, options: Options, *, say: Say = lambda line: None, watch: Watch = lambda conductor: None
+    spec: StudySpec,
+    options: Options,
+    *,
+    own: Head | None = None,
+    say: Say = lambda line: None,
+    watch: Watch = lambda conductor: None,
 ) -> Outcome:
     """Run what is missing of a (checked) study, then write its report.
 
-    ``say`` is given lines for people, ``watch`` the conductor whenever something has happened. Raises
+    ``own`` is a private Ray that has been told to start already, ``say`` is given lines for people, ``watch``
+    the conductor whenever something has happened. Raises
     StudyError before anything is asked of a machine where data, folder or store are not usable;
     StudyInterrupted and StudyUnfinished after what finished was kept and reported.
     """
@@ -102,7 +109,7 @@ def run_study(
                     feeder.begin()
                 watch(conductor)
 
-            conductor = run_trials(record, journal, data, options, say=say, watch=watching)
+            conductor = run_trials(record, journal, data, options, own, say=say, watch=watching)
             if conductor.complete and not record.finished:
                 journal.finished()
             files = write_report(record)
@@ -123,6 +130,7 @@ def run_trials(
     journal: JournalWriter,
     data: LoadedData,
     options: Options,
+    own: Head | None,
     *,
     say: Say,
     watch: Watch,
@@ -137,6 +145,8 @@ def run_trials(
     if conductor.done:
         say(f"resuming {counted_are(len(conductor.done), 'trial')} done, {conductor.missing()} missing")
     if not conductor.missing():
+        if own:
+            own.cancel()
         return conductor
     if options.train is not None:
         with stop_signals(conductor, say):
@@ -145,11 +155,9 @@ def run_trials(
     from study.tuning.session import ray_session
 
     say(f"Ray      {'starts' if options.address is None else f'is joined at {options.address}'}")
-    resources = spec.resources
-    if options.max_concurrent is not None:
-        resources = resources.model_copy(update={"max_concurrent": options.max_concurrent})
-    size = data.train_inputs.nbytes + data.test_inputs.nbytes
-    with ray_session(options.address, resources, size, options.debug) as there, stop_signals(conductor, say):
+    resources = spec.resources.at_most(options.max_concurrent)
+    session = ray_session(options.address, resources, options.debug, own)
+    with session as there, stop_signals(conductor, say):
         from study.best import best_weights
         from study.metering import cluster_gpu, give_shares
         from study.tuning.attempt import Keeping

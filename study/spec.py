@@ -95,6 +95,10 @@ class Resources(BaseModel):
             raise ValueError(f"gpus_per_trial above 1 must be whole; it is {gpus}")
         return self
 
+    def at_most(self, trials: int | None) -> Resources:
+        """The same with another bound on how many trials run at once, where one is given."""
+        return self if trials is None else self.model_copy(update={"max_concurrent": trials})
+
 
 def _prepare(table: Any) -> Any:
     """What is looked at before the models: they would complain of something else first."""

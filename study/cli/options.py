@@ -110,11 +110,16 @@ def study_options(command: Command) -> Command:
 
 def load_checked(name: str, profile: str | None, overrides: Sequence[str]) -> StudySpec:
     """The study meant, resolved and checked; an error names the profile and the overrides too."""
+    spec = studyfile.load(name, profile, overrides)
+    check_loaded(spec, name, profile, overrides)
+    return spec
+
+
+def check_loaded(spec: StudySpec, name: str, profile: str | None, overrides: Sequence[str]) -> None:
+    """Check what studyfile.load has made of these. It takes a second, in which torch is imported."""
     from study.check import check
 
-    spec = studyfile.load(name, profile, overrides)
     check(spec, studyfile.place(studyfile.find(name), profile, overrides))
-    return spec
 
 
 def json_option(command: Command) -> Command:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import rich_click as click
 
+from study import studyfile
 from study.cli.options import (
     Duration,
+    check_loaded,
     data_dir_option,
     json_option,
-    load_checked,
     out_option,
     print_json,
     study_options,
@@ -70,12 +72,21 @@ def run_command(
       study run cifar10-acts --address auto --tracking-uri http://127.0.0.1:5000
       study run cifar10-acts --notify 'notify-send study'
     """
-    from study.cli.progress import progress
+    from study.tuning.session import own_ray
 
     if seed is not None:
         overrides = (*overrides, f"search.seed={seed}")
-    spec = load_checked(name, profile, overrides)
-    with notified(target, spec, root, complain), progress(spec) as shown:
+    spec = studyfile.load(name, profile, overrides)
+    with ExitStack() as held:
+        own = None
+        if address is None:
+            # It takes seconds, in which it mostly waits. The study is checked meanwhile, and its data are read.
+            own = held.enter_context(own_ray(spec.resources.at_most(max_concurrent)))
+        check_loaded(spec, name, profile, overrides)
+        from study.cli.progress import progress
+
+        held.enter_context(notified(target, spec, root, complain))
+        shown = held.enter_context(progress(spec))
         from study.report import print_ranking, summary
         from study.running import Options, run_study
 
@@ -90,7 +101,7 @@ def run_command(
             debug="STUDY_DEBUG" in os.environ,
             command=hidden(sys.argv),
         )
-        outcome = run_study(spec, options, say=shown.say, watch=shown.watch)
+        outcome = run_study(spec, options, own=own, say=shown.say, watch=shown.watch)
     if as_json:
         print_json(summary(outcome.record))
     else:

@@ -46,9 +46,8 @@ SETTINGS = {
     # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-# For every process that trains. A trial that takes more than Tune's 2 s to unwind would otherwise fail the
-# next one on its worker.
-WORKER_SETTINGS = {"TUNE_FUNCTION_THREAD_TIMEOUT_S": "120"}
+# The processes that Ray starts ahead, one for each CPU, import all that a trial needs; three seconds of it.
+WARM = {"RAY_preload_python_modules": "study.tuning.warm"}
 # With this, which is meant for macOS and Windows, Ray's ports are on 127.0.0.1 and not on all interfaces.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # A node gives its head up after 60 s without an answer; under a load of 60 on two cores that was too soon.
@@ -242,7 +241,7 @@ def node_environment(cluster: Cluster, number: int) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     ours = {
         **SETTINGS,
-        **WORKER_SETTINGS,
+        **WARM,
         **PATIENCE,
         "RAY_AUTH_TOKEN_PATH": str(cluster.token_file),
         "PATH": path,

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import psutil
 
 from study.errors import StudyError, one_line
 from study.places import cluster_folder
 from study.private import new_secret
-from study.processes import end, family
 from study.spec import Resources
-from study.tuning.nodes import LOOPBACK, SETTINGS, WORKER_SETTINGS, Cluster, found
+from study.tuning.head import Head
+from study.tuning.nodes import LOOPBACK, SETTINGS, WARM, Cluster, found
 
 # Read by Ray when it is imported or started, so they are set before either.
 DRIVER_SETTINGS = SETTINGS | {
@@ -35,8 +32,8 @@ DRIVER_SETTINGS = SETTINGS | {
     # How many trials wait at once is for the source to say; by Tune's own rule workers start one by one.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
 }
-# How often a Ray of our own is started before the study gives up.
-STARTS = 2
+# What NVIDIA's driver, AMD's, and Windows for Linux have there.
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # Ray names the model of a node's GPUs by a resource.
 MODEL = "accelerator_type:"
 
@@ -87,65 +84,62 @@ class Slots:
         return replace(self, gpus=gpus, concurrent=min(fitting, self.at_most or fitting))
 
 
+def own_ray(resources: Resources) -> Head:
+    """A Ray of this machine's own, which nobody else reaches. It starts at once, and ends with the driver."""
+    protect_token()
+    settings = DRIVER_SETTINGS | LOOPBACK
+    return Head(settings | WARM if _takes_all(resources) else settings)
+
+
+def _takes_all(resources: Resources) -> bool:
+    """Whether each processor of this machine gets a trial, and so each of the processes that Ray starts
+    ahead. They hold 200 MB each from then on, so where GPUs bound how many trials run they stay empty."""
+    whole = resources.cpus_per_trial == 1 and resources.max_concurrent is None
+    return whole and not any(Path(each).exists() for each in GPU_DRIVERS)
+
+
 @contextmanager
-def ray_session(address: str | None, resources: Resources, data_bytes: int, debug: bool) -> Iterator[Slots]:
-    """Ray for the length of a study: a private one that nobody else reaches, or the cluster at ``address``.
-    Raises StudyError where the cluster or its room is not there."""
+def ray_session(
+    address: str | None, resources: Resources, debug: bool, own: Head | None = None
+) -> Iterator[Slots]:
+    """Ray for the length of a study: the cluster at ``address``, or else a private one: ``own``, if that has
+    been started. Raises StudyError where the cluster or its room is not there."""
     if cluster := own_cluster(address):
         address = cluster.address
         os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(cluster.token_file))
-    settings = DRIVER_SETTINGS | WORKER_SETTINGS | (LOOPBACK if on_loopback(address) else {})
-    for key, value in settings.items():
+    for key, value in (DRIVER_SETTINGS | (LOOPBACK if on_loopback(address) else {})).items():
         os.environ.setdefault(key, value)
     protect_token()
-    import ray
+    with ExitStack() as held:
+        if not address and own is None:
+            own = held.enter_context(own_ray(resources))
+        importlib.import_module("study.tuning.spread")  # with Tune, which takes a second: Ray starts meanwhile
+        import ray
 
-    try:
-        _start(address, data_bytes, debug, inherited=cluster is not None or not address)
-        yield slots_of(resources_of(resources.nodes), resources, address)
-    finally:
-        ray.shutdown()
-
-
-def _start(address: str | None, data_bytes: int, debug: bool, *, inherited: bool) -> None:
-    """``inherited``: workers have our settings from whoever started Ray. To have them brought along costs a
-    study the processes that Ray has started ahead."""
-    import ray
-
-    private = {"include_dashboard": False, "object_store_memory": 2 * data_bytes + 2**28}
-    settings: dict[str, Any] = {} if address else private
-    if not inherited:
-        settings["runtime_env"] = {"env_vars": WORKER_SETTINGS}
-    start = partial(
-        ray.init,
-        address=address or "local",
-        log_to_driver=debug,
-        logging_level=logging.INFO if debug else logging.FATAL,
-        configure_logging=debug,
-        **settings,
-    )
-    try:
-        start_patiently(start, tries=1 if address else STARTS)
-    except Exception as error:
-        where = f"--address {address}" if address else "Ray on this machine"
-        raise StudyError(f"{where}: cannot be started or reached: {one_line(str(error))[:200]}") from error
-
-
-def start_patiently(start: Callable[[], object], tries: int) -> None:
-    """Call ``start``, which starts processes, again where it fails, up to so many times: Ray gives its own
-    30 s to answer, which a machine at its limit does not always keep. What a failed try has started is
-    ended."""
-    for left in reversed(range(tries)):
-        before = set(psutil.Process().children())
         try:
-            start()
-        except Exception:
-            if not left:
-                raise
-            new = set(psutil.Process().children()) - before
-            end(each for process in new for each in family(process))
-        else:
-            return
+            _connect(address, own, debug)
+            yield slots_of(resources_of(resources.nodes), resources, address)
+        finally:
+            ray.shutdown()
+            if own:
+                own.stop()
+
+
+def _connect(address: str | None, own: Head | None, debug: bool) -> None:
+    import ray
+
+    where = f"--address {address}" if address else "Ray on this machine"
+    try:
+        ray.init(
+            address=own.address() if own else address,
+            log_to_driver=debug,
+            logging_level=logging.INFO if debug else logging.FATAL,
+            configure_logging=debug,
+        )
+    except StudyError:
+        raise
+    except Exception as error:
+        raise StudyError(f"{where}: cannot be started or reached: {one_line(str(error))[:200]}") from error
 
 
 def slots_of(available: Mapping[str, float], resources: Resources, address: str | None) -> Slots:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune import Callback, Stopper
+from ray.tune.execution import class_cache
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
@@ -241,4 +242,7 @@ class _Silent(tune.ProgressReporter):
         return None
 
 
+# By default trials ask for a variable in their environment (of PyTorch Lightning's), and so for other processes
+# than those that Ray has ready.
+class_cache.DEFAULT_ENV_VARS.clear()
 os.environ.setdefault("TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "1000000")

@@ -227,7 +227,7 @@ def crowd(folder: Path, workers: int) -> tuple[float, float, float]:
             journal.session({}, ["study", "run"])
             conductor = Conductor(record, journal, worst=0.1, watch=watch)
             data = nothing_to_learn()
-            with ray_session(cluster.address, Resources(), data.train_inputs.nbytes, debug=False) as slots:
+            with ray_session(cluster.address, Resources(), debug=False) as slots:
                 from study.tuning.spread import spread
 
                 conductor.concurrent = slots.concurrent

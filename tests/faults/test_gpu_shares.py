@@ -58,7 +58,7 @@ def with_a_gpu(folder: Path) -> list[int]:
     asked = Resources(gpus_per_trial="auto", nodes={"team": "vision"})
     with (
         JournalWriter(record) as journal,
-        ray_session(None, asked, 2**20, debug=False) as slots,
+        ray_session(None, asked, debug=False) as slots,
     ):
         from study.tuning.group import on_one_gpu, share
         from study.tuning.spread import spread

@@ -159,7 +159,7 @@ def _driven(folder: Path, drive: Drive) -> Driven:
         journal.session({}, ["study", "run"])
         conductor = Conductor(record, journal, worst=0.1, watch=watch)
         data = nothing_to_learn(pictures=drive.pictures)
-        with ray_session(None, spec.resources, data.train_inputs.nbytes, debug=False) as slots:
+        with ray_session(None, spec.resources, debug=False) as slots:
             from study.tuning.spread import spread
 
             conductor.concurrent, conductor.ahead = slots.concurrent, slots.ahead

@@ -41,7 +41,7 @@ def started(bench: Bench, *options: str) -> list[Finished]:
 
 
 def on_a_running_cluster(bench: Bench) -> list[Finished]:
-    with ray_session(None, Resources(), 2**28, debug=False):
+    with ray_session(None, Resources(), debug=False):
         import ray
 
         return started(bench, "--address", ray.get_runtime_context().gcs_address)

@@ -106,7 +106,7 @@ def over_ray(folder: Path) -> tuple[TrialConfig, Digits]:
     record = StudyRecord.create(Path(tempfile.mkdtemp(dir=folder)), spec)
     with JournalWriter(record) as journal:
         conductor = Conductor(record, journal, worst=worst_objective(spec, data))
-        with ray_session(None, spec.resources, data.train_inputs.nbytes, debug=False) as slots:
+        with ray_session(None, spec.resources, debug=False) as slots:
             from study.tuning.spread import spread
 
             conductor.concurrent = slots.concurrent
