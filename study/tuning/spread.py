@@ -16,6 +16,7 @@ from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.execution import class_cache
 from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from study.errors import one_line
@@ -41,6 +42,9 @@ SPARED = 3
 # What Tune itself asks of a trial's last result.
 KEPT = frozenset({"trial_id", "training_iteration", "done", "node_ip", "pid"})
 
+# Where Tune's controller keeps trials that have ended.
+MEMORIES = ("_stopped_trials", "_failed_trials", "_trials_to_cache")
+
 # How often a cluster is asked whether nodes have come or gone.
 LOOK_EVERY_S = 5.0
 
@@ -61,6 +65,7 @@ def spread(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=_Asker(source),
+                scheduler=_FirstComeFirstServed(),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_name,
@@ -211,6 +216,22 @@ class _Listener(_OfSource, Callback):
         reason = f"silent for {silent_s:.0f} s, many times as long as an epoch takes; {end.how}"
         verdict = Verdict("failed", "hang", reason=reason)
         self._source.ended(TrialResult(config, verdict, error=end.stack or reason), None)
+
+
+class _FirstComeFirstServed(FIFOScheduler):
+    """Lets Tune forget the trials that have ended. It would look through all of them at every turn, hold 40 kB
+    of each, and write down the state of each at the end, for a snapshot that is never read."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        trials = tune_controller.get_trials()
+        ended = [each for each in trials if each.is_finished()]
+        if len(ended) > 1:
+            live = [each for each in trials if not each.is_finished()]
+            trials[:] = [ended[-1], *live]  # none at all would be looked for on disk
+            for name in MEMORIES:
+                getattr(tune_controller, name).difference_update(ended[:-1])
+        chosen: Trial | None = super().choose_trial_to_run(tune_controller)
+        return chosen
 
 
 def _error_text(trial: Trial) -> str:
