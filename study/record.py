@@ -127,13 +127,14 @@ class StudyRecord:
 
     def events(self) -> Iterator[Event]:
         """Every whole line of the journal, in order."""
-        if not self.journal.is_file():
+        journal = self.journal
+        if not journal.is_file():
             return
-        with self.journal.open("rb") as lines:
+        with journal.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
                     return  # still being written, or cut off by a crash
-                yield _parse(line, f"{self.journal}:{number}")
+                yield _parse(line, f"{journal}:{number}")
 
     def asked(self) -> dict[str, TrialConfig]:
         """The configs of all trials that were ever handed out, by trial id."""
