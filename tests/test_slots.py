@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from study.errors import StudyError
 from study.spec import Resources
-from study.tuning.session import Slots, on_loopback, room, slots_of, start_patiently
+from study.tuning.session import Slots, on_loopback, room, slots_of
 
 
 @pytest.mark.parametrize(
@@ -127,34 +124,3 @@ def test_ray_keeps_to_the_loopback_interface_where_it_is_ours_alone(
     if environment:
         monkeypatch.setenv("RAY_ADDRESS", environment)
     assert on_loopback(address) is loopback
-
-
-class Starter:
-    """Starts a process at each call, and fails the first few times."""
-
-    def __init__(self, failures: int) -> None:
-        self.failures, self.started = failures, list[subprocess.Popen[bytes]]()
-
-    def __call__(self) -> None:
-        self.started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
-        if len(self.started) <= self.failures:
-            raise RuntimeError("timed out during startup")
-
-
-def test_a_start_that_fails_once_is_tried_again_and_leaves_nothing() -> None:
-    starter = Starter(failures=1)
-    start_patiently(starter, tries=2)
-    first, second = starter.started
-    assert (first.poll() is None, second.poll() is None) == (False, True)
-    second.kill()
-    second.wait()
-
-
-def test_a_start_that_fails_as_often_as_it_is_tried_raises() -> None:
-    starter = Starter(failures=2)
-    with pytest.raises(RuntimeError, match="timed out"):
-        start_patiently(starter, tries=2)
-    for process in starter.started:
-        process.kill()
-        process.wait()
-    assert len(starter.started) == 2

@@ -80,7 +80,7 @@ def run_command(
     with ExitStack() as held:
         own = None
         if address is None:
-            # It takes seconds, in which it mostly waits. The study is checked meanwhile, and its data are read.
+            # It takes seconds, mostly of waiting. The study is checked meanwhile, and its data are read.
             own = held.enter_context(own_ray(spec.resources.at_most(max_concurrent)))
         check_loaded(spec, name, profile, overrides)
         from study.cli.progress import progress

@@ -14,8 +14,8 @@ from study.seeding import derive_seed
 from study.space import Scalar
 from study.spec import Arm, StudySpec
 
-# Drawn at random where there are more: fANOVA takes a minute for 2,000 trials of three hyperparameters, 2 s for
-# these, and its shares are the same within 0.05.
+# Drawn at random where there are more: fANOVA takes a minute for 2,000 trials of three hyperparameters, 2 s
+# for these, and its shares are the same within 0.05.
 FANOVA_TRIALS = 200
 
 
@@ -54,7 +54,9 @@ def importances(
     return {name: {key: float(share) for key, share in shares.items()} for name, shares in found.items()}
 
 
-def _study_of(spec: StudySpec, arm: Arm, trials: Sequence[tuple[Mapping[str, Scalar], float]]) -> optuna.Study:
+def _study_of(
+    spec: StudySpec, arm: Arm, trials: Sequence[tuple[Mapping[str, Scalar], float]]
+) -> optuna.Study:
     study = optuna.create_study(direction=spec.objective.direction, sampler=RandomSampler(seed=0))
     entries = {entry.key: distribution(entry.distribution) for entry in arm.space.entries}
     for tuned, value in trials:

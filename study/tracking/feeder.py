@@ -206,9 +206,9 @@ class Feeder:
         feeder.pending                   # 0, or what ``study sync`` can bring in later
         feeder.trouble                   # None, or why
 
-    MLflow is imported before the thread starts: two threads that import at once can find each other's
-    libraries half-made. That takes seconds; one who has better to do first asks to ``wait``, and to ``begin``
-    when there is time. It begins at the end at the latest.
+    MLflow is imported on entering, and not by the thread: two that import at once can find each other's
+    libraries half-made. To make a new store takes seconds more; one who has better to do first asks to
+    ``wait``, and to ``begin`` when there is time. It begins at the end at the latest.
     """
 
     def __init__(
@@ -230,6 +230,9 @@ class Feeder:
         self._wait, self.begun = wait, False
 
     def __enter__(self) -> Self:
+        load_mlflow()
+        if not self._measuring:
+            importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
         if not self._wait:
             self.begin()
         return self
@@ -246,13 +249,9 @@ class Feeder:
 
     def begin(self) -> None:
         """Start, unless it has started."""
-        if self.begun:
-            return
-        self.begun = True
-        load_mlflow()
-        if not self._measuring:
-            importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
-        self._thread.start()
+        if not self.begun:
+            self.begun = True
+            self._thread.start()
 
     def close(self) -> None:
         """One last try at handing over all there is; gives up when ``patience_s`` is over."""

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import psutil
 
-from study.errors import StudyError, one_line, shorten
+from study.errors import StudyError, one_line
 from study.processes import family
 
 # How often it is started before the study gives up: Ray gives its own processes a time to answer that a
@@ -33,11 +33,11 @@ STOPPED_WITHIN_S = 60.0
 class Head:
     """Starts at once.
 
-        with Head(settings, debug=False) as head:
-            ...                            # whatever takes time
-            ray.init(head.address())
-            ray.shutdown()
-            head.stop()                    # does not wait; leaving the block does
+    with Head(settings, debug=False) as head:
+        ...                            # whatever takes time
+        ray.init(head.address())
+        ray.shutdown()
+        head.stop()                    # does not wait; leaving the block does
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
@@ -57,15 +57,19 @@ class Head:
         try:
             self._process.wait(STOPPED_WITHIN_S)
         except subprocess.TimeoutExpired:
-            self._kill()
+            self.cancel()
         self._errors.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def address(self) -> str:
         """Where Ray is found, once it is there. Raises StudyError where it cannot be started."""
         said = self._said()
         while "address" not in said and self._left:
             self._left -= 1
-            self._kill()
+            self.cancel()
             self._process = self._started()
             said = self._said()
         if "address" not in said:
@@ -74,8 +78,12 @@ class Head:
 
     def cancel(self) -> None:
         """It is not wanted after all: whoever is told of an error need not wait for Ray."""
-        self._kill()
+        with suppress(psutil.NoSuchProcess):
+            for process in family(psutil.Process(self.pid)):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         self.stop()
+        self._process.wait()
 
     def stop(self) -> None:
         """It may end."""
@@ -105,15 +113,9 @@ class Head:
             found: dict[str, Any] = json.loads(line)
             return found
         self._errors.seek(0)
-        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return {"error": shorten(*last, 200) if last else "its process ended without a word"}
-
-    def _kill(self) -> None:
-        with suppress(psutil.NoSuchProcess):
-            for process in family(psutil.Process(self._process.pid)):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-        self._process.wait()
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        telling = [line for line in lines if "Error" in line] or lines or ["its process ended without a word"]
+        return {"error": one_line(telling[-1])[:200]}
 
 
 def main() -> None:

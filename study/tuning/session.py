@@ -113,7 +113,7 @@ def ray_session(
     with ExitStack() as held:
         if not address and own is None:
             own = held.enter_context(own_ray(resources))
-        importlib.import_module("study.tuning.spread")  # with Tune, which takes a second: Ray starts meanwhile
+        importlib.import_module("ray.tune")  # takes a second, in which Ray starts
         import ray
 
         try:

@@ -65,7 +65,7 @@ def spread(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=_Asker(source),
-                scheduler=_FirstComeFirstServed(),
+                scheduler=_FirstComeFirstServed(),  # type: ignore[no-untyped-call]
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_name,
@@ -219,8 +219,8 @@ class _Listener(_OfSource, Callback):
 
 
 class _FirstComeFirstServed(FIFOScheduler):
-    """Lets Tune forget the trials that have ended. It would look through all of them at every turn, hold 40 kB
-    of each, and write down the state of each at the end, for a snapshot that is never read."""
+    """Lets Tune forget the trials that have ended. It would look through all of them at every turn, hold
+    40 kB of each, and write down the state of each at the end, for a snapshot that is never read."""
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         trials = tune_controller.get_trials()
@@ -263,7 +263,7 @@ class _Silent(tune.ProgressReporter):
         return None
 
 
-# By default trials ask for a variable in their environment (of PyTorch Lightning's), and so for other processes
-# than those that Ray has ready.
+# By default trials ask for a variable in their environment (of PyTorch Lightning's), and so for other
+# processes than those that Ray has ready.
 class_cache.DEFAULT_ENV_VARS.clear()
 os.environ.setdefault("TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "1000000")

@@ -26,7 +26,7 @@ def run_trial(
     config: dict[str, Any], data: LoadedData, threads: int, keeping: Keeping, train: Training | None
 ) -> None:
     """Make one attempt at a trial. Ray tries again only after what killed the process."""
-    # Read when the process takes on its next trial: by Tune's 2 s one that takes longer to unwind would fail it.
+    # Read when the process takes on its next trial: by Tune's 2 s one that takes longer to unwind fails it.
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "120"
     trial = TrialConfig.from_json(json.loads(config["trial"]))
 

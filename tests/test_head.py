@@ -1,0 +1,137 @@
+"""A Ray of our own: it starts beside the driver, ends with it, and has processes ready for trials."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from study.conductor import Conductor
+from study.errors import StudyError
+from study.processes import family
+from study.record import JournalWriter, StudyRecord
+from study.spec import Resources
+from study.tuning.attempt import Keeping
+from study.tuning.head import Head
+from study.tuning.nodes import LOOPBACK, WARM
+from study.tuning.session import DRIVER_SETTINGS, GPU_DRIVERS, own_ray, ray_session
+from tests.benchmarks.speed.driven import NoWork, a_study, in_its_own_process, nothing_to_learn
+
+QUIET = DRIVER_SETTINGS | LOOPBACK
+TRIALS = 12
+
+DRIVER = """
+import sys, time
+from study.tuning.head import Head
+with Head(dict(each.split("=") for each in sys.argv[1:])) as head:
+    print(head.address(), flush=True)
+    time.sleep(600)
+"""
+
+
+def left(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    return list(psutil.wait_procs(processes, timeout=seconds)[1])
+
+
+def test_it_ends_with_the_driver_however_that_ends() -> None:
+    words = [sys.executable, "-c", DRIVER, *(f"{key}={value}" for key, value in QUIET.items())]
+    driver = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    assert driver.stdout.readline().startswith("127.0.0.1:")
+    started = family(psutil.Process(driver.pid))
+    assert any("raylet" in each.name() for each in started)
+    driver.kill()
+    driver.communicate()
+    assert left(started, 60) == []
+
+
+def test_what_is_not_wanted_after_all_is_gone_at_once() -> None:
+    with Head(QUIET) as head:
+        deadline = time.monotonic() + 60
+        while len(started := family(psutil.Process(head.pid))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(started) >= 3, "Ray starts processes"
+        head.cancel()
+        assert left(started, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        # Ray has no place for its files; Python does not find itself.
+        ({"RAY_TMPDIR": "/proc/nowhere"}, "nowhere"),
+        ({"PYTHONHOME": "/nowhere"}, "encodings"),
+    ],
+)
+def test_a_ray_that_cannot_be_started_says_why(
+    settings: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in settings:
+        monkeypatch.delenv(key, raising=False)
+    with (
+        Head(QUIET | settings) as head,
+        pytest.raises(StudyError, match=f"Ray on this machine: cannot be started: .*{reason}"),
+    ):
+        head.address()
+
+
+@pytest.mark.skipif(any(Path(each).exists() for each in GPU_DRIVERS), reason="GPUs bound how many trials run")
+def test_processes_import_ahead_only_where_each_gets_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[dict[str, str]] = []
+    monkeypatch.setattr("study.tuning.session.Head", begun.append)
+    for resources in (Resources(), Resources(max_concurrent=2), Resources(cpus_per_trial=2)):
+        own_ray(resources)
+    assert [WARM.items() <= each.items() for each in begun] == [True, False, False]
+
+
+def watched(folder: Path) -> dict[str, Any]:
+    """A study of trials that do nothing: the processes that Ray had ready, those that trials ran in, and how
+    many trials Tune had in mind at most."""
+    ready: set[int] = set()
+    known: list[int] = []
+    spec = a_study(TRIALS, 1, "random")
+    record = StudyRecord.create(folder, spec)
+    with JournalWriter(record) as journal, ray_session(None, Resources(), debug=False) as slots:
+        from study.tuning import spread
+
+        deadline = time.monotonic() + 120
+        while len(ready) < slots.concurrent and time.monotonic() < deadline:
+            ready = {each.pid for each in family(psutil.Process()) if is_idle(each)}
+            time.sleep(0.05)
+        listened = spread._Listener.on_step_begin
+
+        def on_step_begin(self: Any, iteration: int, trials: list[Any], **info: Any) -> None:
+            known.append(len(trials))
+            listened(self, iteration, trials, **info)
+
+        spread._Listener.on_step_begin = on_step_begin  # type: ignore[method-assign]
+        journal.session({}, ["study", "run"])
+        conductor = Conductor(record, journal, worst=0.1, concurrent=slots.concurrent)
+        record.checkpoints.mkdir()
+        spread.spread(conductor, nothing_to_learn(), slots, Keeping(record.checkpoints, 10.0), NoWork(1))
+    seen = [result.environment for result in record.results().values()]
+    return {"ready": ready, "ran": {each["process"] for each in seen}, "known": known, "ended": len(seen)}
+
+
+def is_idle(process: psutil.Process) -> bool:
+    """Whether it waits for a trial."""
+    try:
+        return process.cmdline()[:1] == ["ray::IDLE"]
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def test_trials_run_in_the_processes_that_ray_had_ready_and_are_forgotten(tmp_path: Path) -> None:
+    found = in_its_own_process(watched, tmp_path)
+    assert found["ended"] == TRIALS
+    assert found["ran"] <= found["ready"], "Tune asked for others"
+    slots = os.cpu_count() or 1
+    assert max(found["known"]) <= 2 * slots + 2 < TRIALS + 2 * slots, json.dumps(found["known"])
