@@ -13,6 +13,7 @@ import pytest
 
 from tests.benchmarks.speed.__main__ import ROWS
 from tests.benchmarks.speed.lines import Bound, Line, Sign, Spread, alternating, quantile, ratio
+from tests.benchmarks.speed.p01_wall import turns
 from tests.benchmarks.speed.p07_idle import idle_s
 from tests.benchmarks.speed.p10_stopping import tau
 from tests.benchmarks.speed.p11_slots import busy
@@ -108,6 +109,13 @@ def test_idle_is_between_two_trials_of_one_process() -> None:
     spans = [(1, 0.0, 1.0), (2, 0.0, 2.0), (1, 1.5, 3.0), (2, 2.25, 4.0), (1, 3.0, 5.0)]
     seen = [{"process": process, "began": began, "ended": ended} for process, began, ended in spans]
     assert sorted(idle_s(seen)) == [0.0, 0.25, 0.5]
+
+
+def test_turns_are_those_of_a_slot_after_its_first() -> None:
+    times = [(0.0, 10.0, None), (0.5, 11.0, None), (10.1, 20.0, None), (11.2, 22.0, None), (22.0, 30.0, 0.5)]
+    trained = [Trained(0.1, 0.5, began, ended, test) for began, ended, test in times]
+    assert turns(trained) == [10.0, 11.0]
+    assert turns(trained[:2]) == []
 
 
 def test_slots_are_judged_until_the_last_trial_begins() -> None:

@@ -35,7 +35,7 @@ def measure(bench: Bench) -> list[Line]:
         Spread.of([most.wall_ms / fewest.wall_ms]),
         "x",
         Bound("<=", 1.2),
-        "Tune keeps all trials in its lists",
+        "the machine, which is not as fast at all times",
     )
     return [*lines, growth, shipped(bench)]
 

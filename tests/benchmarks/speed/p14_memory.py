@@ -28,14 +28,14 @@ def measure(bench: Bench) -> list[Line]:
             Spread.of([run.memory_mb]),
             " MB",
             Bound("<", 500),
-            "Ray, torch and Optuna loaded; Tune keeps every trial",
+            "Ray, torch and Optuna loaded; the results of all trials",
         ),
         Line(
             what,
             Spread.of([seconds]),
             " s",
             Bound("<", 20),
-            "see the profile: python -m cProfile -m study report",
+            "figures and fANOVA; see python -m cProfile -m study report",
         ),
         Line(f"{what}, memory", Spread.of([memory_mb]), " MB"),
     ]
