@@ -75,10 +75,9 @@ def run_study(
 ) -> Outcome:
     """Run what is missing of a (checked) study, then write its report.
 
-    ``own`` is a private Ray that has been told to start already, ``say`` is given lines for people, ``watch``
-    the conductor whenever something has happened. Raises
-    StudyError before anything is asked of a machine where data, folder or store are not usable;
-    StudyInterrupted and StudyUnfinished after what finished was kept and reported.
+    ``own`` is a private Ray that has been told to start already; ``say`` is given lines for people, ``watch``
+    the conductor whenever something has happened. Raises StudyError before any trial where data, folder or
+    store are not usable; StudyInterrupted and StudyUnfinished after what finished was kept and reported.
     """
     from study import tracking
     from study.report import write_report

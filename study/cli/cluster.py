@@ -45,18 +45,31 @@ def cluster() -> None:
     type=click.IntRange(1, 1024),
     help="What each offers to trials.  [default: an equal share of the machine's, one at least]",
 )
+@click.option(
+    "--warm",
+    is_flag=True,
+    help="Have PyTorch loaded in the processes that wait for trials, some 0.2 GB for each CPU: the first "
+    "`study run --address auto` starts seconds sooner.",
+)
 @json_option
-def up(local_nodes: int, cpus_per_node: int | None, as_json: bool) -> None:
+def up(local_nodes: int, cpus_per_node: int | None, warm: bool, as_json: bool) -> None:
     """Start a cluster: some ten seconds a node. It stays until `study cluster down`.
 
     \b
     Examples:
       study cluster up
       study cluster up --local-nodes 3 --cpus-per-node 1
+      study cluster up --local-nodes 1 --warm
     """
     from study.tuning import nodes
 
-    started = nodes.up(cluster_folder(), local_nodes, cpus_per_node, lambda line: click.echo(line, err=True))
+    started = nodes.up(
+        cluster_folder(),
+        local_nodes,
+        cpus_per_node,
+        lambda line: click.echo(line, err=True),
+        warm=warm,
+    )
     if as_json:
         print_json(_facts(started))
         return

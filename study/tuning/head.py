@@ -33,16 +33,20 @@ STOPPED_WITHIN_S = 60.0
 class Head:
     """Starts at once.
 
-    with Head(settings, debug=False) as head:
-        ...                            # whatever takes time
-        ray.init(head.address())
-        ray.shutdown()
-        head.stop()                    # does not wait; leaving the block does
+        with Head(settings) as head:
+            ...                            # whatever takes time
+            ray.init(head.address())
+            ...
+            ray.shutdown()
+            head.stop()                    # does not wait; leaving the block does
+
+    A block that is left without ``stop`` kills it.
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        """``settings``: Ray's, by the names of their environment variables."""
-        self._environment = {**os.environ, **settings}
+        """``settings``: Ray's, by the names of their environment variables. The user's own come first, as
+        they do in the driver."""
+        self._environment = {**settings, **os.environ}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- open as long as the process lives
         self._process, self._left = self._started(), STARTS - 1
 
@@ -108,10 +112,10 @@ class Head:
 
     def _said(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if line:
-            found: dict[str, Any] = json.loads(line)
-            return found
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                found: dict[str, Any] = json.loads(line)
+                return found
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         telling = [line for line in lines if "Error" in line] or lines or ["its process ended without a word"]

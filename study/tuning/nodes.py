@@ -124,9 +124,12 @@ def running(folder: Path) -> Cluster:
     return cluster
 
 
-def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -> Cluster:
+def up(
+    folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None], *, warm: bool = False
+) -> Cluster:
     """Start a cluster of so many nodes, each with ``cpus`` CPUs (an equal share of the machine's where None,
-    one at least) and an equal share of the free memory. The first node has the machine's GPUs, if any.
+    one at least) and an equal share of the free memory. The first node has the machine's GPUs, if any. The
+    processes that a ``warm`` one has ready for trials import what these need.
 
     Raises StudyError where one runs already, or where it does not come up: then nothing is left of it.
     """
@@ -134,14 +137,14 @@ def up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -
     folder.chmod(0o700)
     try:
         with FileLock(folder / "lock", timeout=0):
-            return _up(folder, nodes, cpus, say)
+            return _up(folder, nodes, cpus, say, warm)
     except Timeout as error:
         raise StudyError(
             "a cluster is being started already; see how far it is: study cluster show"
         ) from error
 
 
-def _up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) -> Cluster:
+def _up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None], warm: bool) -> Cluster:
     before = found(folder)
     if before is not None and before.alive():
         raise StudyError(
@@ -154,9 +157,10 @@ def _up(folder: Path, nodes: int, cpus: int | None, say: Callable[[str], None]) 
     # Not TMPDIR, which may be long: a socket's path has 107 characters at most, and Ray's own part takes 70.
     scratch = Path(tempfile.mkdtemp(prefix="study-cluster-", dir="/tmp"))
     cluster = Cluster(f"{HOST}:{free_port()}", f"http://{HOST}:{free_port()}", _token(folder), scratch, ())
+    each = cpus or max(1, (os.cpu_count() or 1) // nodes)
     try:
         for number in range(nodes):
-            node = _start(cluster, folder, number, nodes, cpus or max(1, (os.cpu_count() or 1) // nodes))
+            node = _start(cluster, folder, number, nodes, each, warm=warm)
             cluster = Cluster(**{**vars(cluster), "nodes": (*cluster.nodes, node)})
             write_whole(folder / "cluster.json", json.dumps(cluster.to_json(), indent=2))
             # Nodes that start together on few cores outwait each other's patience.
@@ -220,12 +224,12 @@ def _token(folder: Path) -> Path:
     return write_private(folder / "token", new_secret())
 
 
-def _start(cluster: Cluster, folder: Path, number: int, nodes: int, cpus: int) -> Node:
+def _start(cluster: Cluster, folder: Path, number: int, nodes: int, cpus: int, *, warm: bool) -> Node:
     name = f"node {number + 1}"
     with (folder / f"node-{number + 1}.log").open("wb") as log:
         process = subprocess.Popen(
             start_command(cluster, number, nodes, cpus),
-            env=node_environment(cluster, number),
+            env=node_environment(cluster, number) | (WARM if warm else {}),
             cwd=cluster.scratch,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -241,7 +245,6 @@ def node_environment(cluster: Cluster, number: int) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     ours = {
         **SETTINGS,
-        **WARM,
         **PATIENCE,
         "RAY_AUTH_TOKEN_PATH": str(cluster.token_file),
         "PATH": path,

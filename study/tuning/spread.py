@@ -229,7 +229,7 @@ class _FirstComeFirstServed(FIFOScheduler):
             live = [each for each in trials if not each.is_finished()]
             trials[:] = [ended[-1], *live]  # none at all would be looked for on disk
             for name in MEMORIES:
-                getattr(tune_controller, name).difference_update(ended[:-1])
+                getattr(tune_controller, name, set[Any]()).difference_update(ended[:-1])
         chosen: Trial | None = super().choose_trial_to_run(tune_controller)
         return chosen
 

@@ -171,13 +171,16 @@ def test_a_study_goes_on_after_the_whole_cluster_was_lost(
     for process in nodes.belonging(cluster):
         process.kill()
     call("submit", "./toy.toml", "--to", "./ray.toml", *other, code=2)
-    call("cluster", "up", "--local-nodes", "1", "--cpus-per-node", "2")
+    call("cluster", "up", "--local-nodes", "1", "--cpus-per-node", "2", "--warm")
     assert submit(call, *other)["id"].endswith(name.partition("@")[2]), "this cluster knows no other"
     call("logs", name, "--follow")
     record = StudyRecord.latest(place / "there", name)
     assert record.finished
     call("audit", name, "--out", str(place / "there"))
     left = nodes.running(state(place))
+    head = left.nodes[0].process()
+    assert head is not None
+    assert nodes.WARM.items() <= head.environ().items()
     call("cluster", "down")
     assert nodes.belonging(left) == []
     assert not left.scratch.exists()
