@@ -64,12 +64,12 @@ FULL = Size(
     tracked_epochs=30,
     known=900,
     proposed=100,
-    steps=20,
+    steps=10,
     widths=(0.25, 1.0),
     epochs_of_data=3,
     stopping=("--profile", "demo"),
     same=3,
-    watched_rounds=6,
+    watched_rounds=4,
     recorded=10_000,
 )
 # Start and stop weigh far more here. One load for P1's two lines: it is run once.
