@@ -22,7 +22,7 @@ from study.spec import Resources
 from study.tuning.attempt import Keeping
 from study.tuning.head import Head
 from study.tuning.nodes import LOOPBACK, WARM
-from study.tuning.session import DRIVER_SETTINGS, GPU_DRIVERS, own_ray, ray_session
+from study.tuning.session import DRIVER_SETTINGS, GPU_DRIVERS, own_ray, protect_token, ray_session
 from tests.benchmarks.speed.driven import NoWork, a_study, in_its_own_process, nothing_to_learn
 
 QUIET = DRIVER_SETTINGS | LOOPBACK
@@ -35,6 +35,11 @@ with Head(dict(each.split("=") for each in sys.argv[1:])) as head:
     print(head.address(), flush=True)
     time.sleep(600)
 """
+
+
+@pytest.fixture(autouse=True)
+def token() -> None:
+    protect_token()
 
 
 def left(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
