@@ -135,6 +135,7 @@ def is_idle(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.slow  # on a busy machine Ray starts others before these have imported all
 def test_trials_run_in_the_processes_that_ray_had_ready_and_are_forgotten(tmp_path: Path) -> None:
     found = in_its_own_process(watched, tmp_path)
     assert found["ended"] == TRIALS
