@@ -46,8 +46,15 @@ SETTINGS = {
     # CPU-only workers are not told to hide accelerators in the next release; take that behaviour now.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-# The processes that Ray starts ahead, one for each CPU, import all that a trial needs; three seconds of it.
-WARM = {"RAY_preload_python_modules": "study.tuning.warm"}
+# The processes that a node has ready, one for each CPU, import all that a trial needs; three seconds of it.
+WARM = {
+    "RAY_preload_python_modules": "study.tuning.warm",
+    # As soon as the node is there, and not first when somebody connects.
+    "RAY_enable_worker_prestart": "1",
+    # Ray lets as many idle processes live as CPUs are free. None is, once room is reserved for trials: which
+    # is just before these ask for a process each.
+    "RAY_num_workers_soft_limit": "1000000",
+}
 # With this, which is meant for macOS and Windows, Ray's ports are on 127.0.0.1 and not on all interfaces.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # A node gives its head up after 60 s without an answer; under a load of 60 on two cores that was too soon.

@@ -87,15 +87,16 @@ class Slots:
 def own_ray(resources: Resources) -> Head:
     """A Ray of this machine's own, which nobody else reaches. It starts at once, and ends with the driver."""
     protect_token()
-    settings = DRIVER_SETTINGS | LOOPBACK
-    return Head(settings | WARM if _takes_all(resources) else settings)
+    return Head(own_settings(resources))
 
 
-def _takes_all(resources: Resources) -> bool:
-    """Whether each processor of this machine gets a trial, and so each of the processes that Ray starts
-    ahead. They hold 200 MB each from then on, so where GPUs bound how many trials run they stay empty."""
+def own_settings(resources: Resources) -> dict[str, str]:
+    """Ray's settings for one of our own. Its processes import ahead where each of this machine's processors,
+    and so each of them, gets a trial: they hold 200 MB from then on, so where GPUs or the user bound how many
+    trials run they stay empty."""
     whole = resources.cpus_per_trial == 1 and resources.max_concurrent is None
-    return whole and not any(Path(each).exists() for each in GPU_DRIVERS)
+    warm = whole and not any(Path(each).exists() for each in GPU_DRIVERS)
+    return DRIVER_SETTINGS | LOOPBACK | (WARM if warm else {})
 
 
 @contextmanager
@@ -129,17 +130,16 @@ def _connect(address: str | None, own: Head | None, debug: bool) -> None:
     import ray
 
     where = f"--address {address}" if address else "Ray on this machine"
+    there = own.address() if own else address
     try:
         ray.init(
-            address=own.address() if own else address,
+            address=there,
             log_to_driver=debug,
             logging_level=logging.INFO if debug else logging.FATAL,
             configure_logging=debug,
         )
-    except StudyError:
-        raise
     except Exception as error:
-        raise StudyError(f"{where}: cannot be started or reached: {one_line(str(error))[:200]}") from error
+        raise StudyError(f"{where}: cannot be reached: {one_line(str(error))[:200]}") from error
 
 
 def slots_of(available: Mapping[str, float], resources: Resources, address: str | None) -> Slots:
