@@ -192,6 +192,7 @@ def page(findings: Findings, pictures: tuple[Picture, ...], study_file: str) -> 
         rope=behind.rope,
         mean_ranks=detail_tables.mean_ranks_text(behind.mean_ranks),
         tuning_rows=detail_tables.tuning_rows(behind),
+        importance_note=detail_tables.importance_note(behind),
         overtakings=[detail_tables.overtaking_text(*each) for each in behind.overtakings],
         starts=_starts(findings),
         as_of=_date(findings.as_of),

@@ -9,7 +9,7 @@ from study.analysis.details import Details
 from study.analysis.friedman import MeanRanks
 from study.analysis.intervals import Interval
 from study.analysis.resampling import Chance
-from study.analysis.sensitivity import BINS, Importance
+from study.analysis.sensitivity import BINS, FANOVA_TRIALS, Importance
 from study.analysis.tables import equals, percent
 from study.analysis.wording import counted, decimals, number, p_value, with_interval
 from study.errors import one_line
@@ -50,6 +50,13 @@ def tuning_rows(found: Details) -> tuple[tuple[str, ...], ...]:
         by = (importance_text(each, "fanova"), importance_text(each, "ped_anova"))
         rows.append((each.arm, str(each.n), shortfall, decades, *by))
     return tuple(rows)
+
+
+def importance_note(found: Details) -> str:
+    """What was left out of the importances; empty where nothing was."""
+    if all(each.n <= FANOVA_TRIALS for each in found.importances):
+        return ""
+    return f"; fANOVA is given {FANOVA_TRIALS} of an arm's trials, drawn at random"
 
 
 def importance_text(found: Importance, evaluator: str) -> str:

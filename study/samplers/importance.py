@@ -14,19 +14,16 @@ from study.seeding import derive_seed
 from study.space import Scalar
 from study.spec import Arm, StudySpec
 
-# Drawn at random where there are more: fANOVA takes a minute for 2,000 trials of three hyperparameters, 2 s
-# for these, and its shares are the same within 0.05.
-FANOVA_TRIALS = 200
-
 
 def importances(
-    spec: StudySpec, arm: Arm, trials: Sequence[tuple[Mapping[str, Scalar], float]]
+    spec: StudySpec, arm: Arm, trials: Sequence[tuple[Mapping[str, Scalar], float]], fanova_trials: int
 ) -> dict[str, dict[str, float]]:
     """By each evaluator, the share of each tuned hyperparameter in how the trials' values differ.
 
     ``trials`` are tuned values with the objective's value. fANOVA (Hutter et al. 2014, ICML, PMLR
-    32:754-762) leaves out what not every trial has, and is given FANOVA_TRIALS of them; PED-ANOVA (Watanabe
-    et al. 2023, 2304.10255) asks what the better tenth of the trials have in common.
+    32:754-762) leaves out what not every trial has, and is given ``fanova_trials`` of them at most, drawn at
+    random; PED-ANOVA (Watanabe et al. 2023, 2304.10255) asks what the better tenth of the trials have in
+    common.
     """
     # They load scikit-learn, which a study that runs has no use for.
     from optuna.importance import (
@@ -37,8 +34,8 @@ def importances(
 
     seed = derive_seed(spec.name, spec.search.seed, "importance", arm.name)
     some = trials
-    if len(trials) > FANOVA_TRIALS:
-        drawn = np.random.default_rng(seed).choice(len(trials), FANOVA_TRIALS, replace=False)
+    if len(trials) > fanova_trials:
+        drawn = np.random.default_rng(seed).choice(len(trials), fanova_trials, replace=False)
         some = [trials[each] for each in sorted(drawn)]
     with warnings.catch_warnings():
         # PED-ANOVA was marked experimental until Optuna 5.

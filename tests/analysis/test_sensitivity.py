@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.analysis.sensitivity import importance, sensitivity
+from study.analysis.sensitivity import FANOVA_TRIALS, importance, sensitivity
 from study.trial import TrialResult
 from tests.analysis.planted import LR, by_id, diverged, planted_spec, trial
 
@@ -48,13 +48,15 @@ def test_a_rate_that_is_not_tuned_has_no_sensitivity() -> None:
     assert sensitivity(spec, at((1e-2, 0.5), (1e-3, 0.4)), spec.arms()[0]) is None
 
 
-def test_what_decides_is_more_important_by_either_evaluator() -> None:
+@pytest.mark.parametrize("trials", [30, FANOVA_TRIALS + 50])
+def test_what_decides_is_more_important_by_either_evaluator(trials: int) -> None:
     nuisance = {"optimizer": {"lr": LR, "momentum": {"low": 0.0, "high": 0.9}}}
-    spec = planted_spec("relu", trials=30, nuisance=nuisance)
+    spec = planted_spec("relu", trials=trials, nuisance=nuisance)
     results = []
-    for index in range(30):
-        lr, momentum = 10 ** (-4 + index / 10), 0.03 * (index * 7 % 30)
-        made = trial("relu", "tune", index, {"val_accuracy": 0.3 + index / 60 + momentum / 1000}, lr=lr)
+    for index in range(trials):
+        share, momentum = index / trials, 0.03 * (index * 7 % 30)
+        lr = 10 ** (-4 + 3 * share)
+        made = trial("relu", "tune", index, {"val_accuracy": 0.3 + share / 2 + momentum / 1000}, lr=lr)
         made.config.hyperparameters["optimizer.momentum"] = momentum  # type: ignore[index]
         results.append(made)
     found = importance(spec, by_id(results), spec.arms()[0])
