@@ -57,6 +57,17 @@ def test_it_ends_with_the_driver_however_that_ends() -> None:
     assert left(started, 60) == []
 
 
+@pytest.mark.parametrize(("logs", "also"), [(False, set()), (True, {"log_monitor.py"})])
+def test_it_starts_no_process_that_nobody_asks_anything_of(logs: bool, also: set[str]) -> None:
+    with Head(QUIET, logs) as head:
+        head.address()
+        words = [word for each in family(psutil.Process(head.pid)) for word in each.cmdline()]
+        head.cancel()
+    assert {"raylet", "gcs_server"} <= {Path(word).name for word in words}
+    unused = {"dashboard.py", "monitor.py", "log_monitor.py"}
+    assert unused & {Path(word).name for word in words} == also
+
+
 def test_what_is_not_wanted_after_all_is_gone_at_once() -> None:
     with Head(QUIET) as head:
         deadline = time.monotonic() + 60

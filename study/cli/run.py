@@ -77,11 +77,12 @@ def run_command(
     if seed is not None:
         overrides = (*overrides, f"search.seed={seed}")
     spec = studyfile.load(name, profile, overrides)
+    debug = "STUDY_DEBUG" in os.environ
     with ExitStack() as held:
         own = None
         if address is None:
             # It takes seconds, mostly of waiting. The study is checked meanwhile, and its data are read.
-            own = held.enter_context(own_ray(spec.resources.at_most(max_concurrent)))
+            own = held.enter_context(own_ray(spec.resources.at_most(max_concurrent), debug))
         check_loaded(spec, name, profile, overrides)
         from study.cli.progress import progress
 
@@ -98,7 +99,7 @@ def run_command(
             max_concurrent=max_concurrent,
             time_budget_s=time_budget,
             fresh=fresh,
-            debug="STUDY_DEBUG" in os.environ,
+            debug=debug,
             command=hidden(sys.argv),
         )
         outcome = run_study(spec, options, own=own, say=shown.say, watch=shown.watch)

@@ -26,6 +26,13 @@ from study.processes import family
 # machine at its limit does not always keep.
 STARTS = 2
 
+# What Node starts that nobody asks anything of here, and that takes a second of a processor. Everything else
+# waits for the first until it answers. Ray has no setting for them; where a later one names them otherwise,
+# they run.
+UNUSED = ("start_api_server", "start_monitor")
+# Only needed where the driver shows what trials print.
+LOGS = "start_log_monitor"
+
 # Ray's processes are told to end, and killed after 5 s or so; a machine at its limit takes longer.
 STOPPED_WITHIN_S = 60.0
 
@@ -43,10 +50,11 @@ class Head:
     A block that is left without ``stop`` kills it.
     """
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], logs: bool = False) -> None:
         """``settings``: Ray's, by the names of their environment variables. The user's own come first, as
-        they do in the driver."""
+        they do in the driver. ``logs``: whether drivers can have what trials print."""
         self._environment = {**settings, **os.environ}
+        self._words = ["logs"] if logs else []
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- open as long as the process lives
         self._process, self._left = self._started(), STARTS - 1
 
@@ -101,7 +109,7 @@ class Head:
         return subprocess.Popen(
             # -P: what the current folder calls `study` is not ours. A session of its own: signals from a
             # terminal are for the driver.
-            [sys.executable, "-P", "-m", "study.tuning.head"],
+            [sys.executable, "-P", "-m", "study.tuning.head", *self._words],
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -125,7 +133,10 @@ class Head:
 def main() -> None:
     """Start Ray, say where, and stop it when nobody holds the other end of standard input any more."""
     import ray
+    from ray._private.node import Node
 
+    for name in (*UNUSED, *([] if "logs" in sys.argv else [LOGS])):
+        setattr(Node, name, lambda *_, **__: None)
     try:
         ray.init(
             address="local",

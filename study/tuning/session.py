@@ -32,6 +32,12 @@ DRIVER_SETTINGS = SETTINGS | {
     # How many trials wait at once is for the source to say; by Tune's own rule workers start one by one.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
 }
+# What Ray counts of itself; one of our own has nobody who asks.
+UNCOUNTED = {
+    "RAY_enable_metrics_collection": "0",
+    "RAY_event_stats": "0",
+    "RAY_task_events_report_interval_ms": "0",
+}
 # What NVIDIA's driver, AMD's, and Windows for Linux have there.
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # Ray names the model of a node's GPUs by a resource.
@@ -84,10 +90,10 @@ class Slots:
         return replace(self, gpus=gpus, concurrent=min(fitting, self.at_most or fitting))
 
 
-def own_ray(resources: Resources) -> Head:
+def own_ray(resources: Resources, debug: bool) -> Head:
     """A Ray of this machine's own, which nobody else reaches. It starts at once, and ends with the driver."""
     protect_token()
-    return Head(own_settings(resources))
+    return Head(own_settings(resources), logs=debug)
 
 
 def own_settings(resources: Resources) -> dict[str, str]:
@@ -96,7 +102,7 @@ def own_settings(resources: Resources) -> dict[str, str]:
     trials run they stay empty."""
     whole = resources.cpus_per_trial == 1 and resources.max_concurrent is None
     warm = whole and not any(Path(each).exists() for each in GPU_DRIVERS)
-    return DRIVER_SETTINGS | LOOPBACK | (WARM if warm else {})
+    return DRIVER_SETTINGS | LOOPBACK | UNCOUNTED | (WARM if warm else {})
 
 
 @contextmanager
@@ -108,12 +114,13 @@ def ray_session(
     if cluster := own_cluster(address):
         address = cluster.address
         os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(cluster.token_file))
-    for key, value in (DRIVER_SETTINGS | (LOOPBACK if on_loopback(address) else {})).items():
+    local = (LOOPBACK if on_loopback(address) else {}) | (UNCOUNTED if not address else {})
+    for key, value in (DRIVER_SETTINGS | local).items():
         os.environ.setdefault(key, value)
     protect_token()
     with ExitStack() as held:
         if not address and own is None:
-            own = held.enter_context(own_ray(resources))
+            own = held.enter_context(own_ray(resources, debug))
         importlib.import_module("ray.tune")  # takes a second, in which Ray starts
         import ray
 
