@@ -12,7 +12,7 @@ from typing import Any
 
 from study.assembly import by_component
 from study.components.routine import Routine
-from study.devices import keep_memory, pick_device
+from study.devices import pick_device
 from study.errors import StudyError, one_line
 from study.planning import STANDSTILL, on_few, training_size
 from study.running import load_data
@@ -79,7 +79,6 @@ def _examples_per_second(
     spec: StudySpec, config: TrialConfig, data_dir: Path | None, threads: int, start: Barrier | None
 ) -> float:
     """Of the second of two short epochs, which all begin at once."""
-    keep_memory()  # as a trial's process does
     data = load_data(spec, data_dir)
     values = dict(config.hyperparameters)
     routine, size = Routine(**by_component(values)["training"]), training_size(values, data)

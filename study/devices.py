@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import platform
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
@@ -15,12 +13,6 @@ import torch
 from study.errors import StudyError, shorten
 
 Precision = Literal["fp32", "tf32", "bf16"]
-
-# glibc's mallopt(3): when it gives freed memory back to the system, from which size on it maps a block of its
-# own, and by how much more than asked it grows. More than 64 MiB, or a thread's arena unmaps each of its
-# pieces that falls empty.
-TRIM_THRESHOLD, MMAP_THRESHOLD, TOP_PAD = -1, -3, -2
-NEVER, ABOVE_A_PIECE = 2**31 - 1, 72 * 2**20
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -65,16 +57,6 @@ def keep_to_share(device: torch.device, gpus: float) -> None:
     itself, and not its neighbours."""
     if device.type == "cuda" and gpus:
         torch.cuda.set_per_process_memory_fraction(min(1.0, gpus), device)
-
-
-def keep_memory() -> None:
-    """From now on this process keeps the machine's memory that it frees. By itself glibc returns much of it,
-    many times a step, and the system clears it anew: up to an eighth of a step on the CPU, most in threads,
-    where Tune trains. Does nothing with other C libraries."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for parameter, value in ((TRIM_THRESHOLD, NEVER), (MMAP_THRESHOLD, NEVER), (TOP_PAD, ABOVE_A_PIECE)):
-            mallopt(parameter, value)
 
 
 def release_memory(device: torch.device) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,32 +11,6 @@ from study.devices import autocast, environment, has_native_bf16, pick_device, r
 from study.errors import StudyError
 
 CPU = torch.device("cpu")
-
-# A thread, as Tune's trials have one, that takes and frees memory as a step does: many blocks, forwards and
-# back. Prints how often the system had to give it a page, once there is room for all of them.
-FAULTS = """
-import resource, sys, threading, torch
-from study.devices import keep_memory
-def step():
-    kept = [torch.ones(size, dtype=torch.uint8) for size in (30 << 20, 8 << 20, 40 << 20, 1 << 20)]
-    while kept:
-        kept.pop()
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-def steps():
-    torch.set_num_threads(1)
-    if sys.argv[1] == "keep":
-        keep_memory()
-    for _ in range(10):
-        step()
-    before = faults()
-    for _ in range(10):
-        step()
-    print(faults() - before)
-thread = threading.Thread(target=steps)
-thread.start()
-thread.join()
-"""
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "tpu", "cpu:1", "mps"])
@@ -140,14 +111,3 @@ def test_the_environment_says_where_and_how() -> None:
     assert recorded["precision"] == "fp32"
     assert recorded["torch"] == torch.__version__
     assert all(recorded[key] for key in ("device_name", "threads", "python", "host"))
-
-
-def faults(how: str) -> int:
-    done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
-    return int(done.stdout)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which is left alone")
-def test_memory_that_a_step_frees_is_there_for_the_next() -> None:
-    # Ten steps of 79 MiB in pages of 4 KiB: 202,000 pages, if none is kept.
-    assert faults("leave") > 10_000 > 10 * faults("keep")

@@ -104,7 +104,7 @@ def attempt(
     where this process is found; ``train`` stands in for study.training.train.
     """
     from study.checkpoint import Checkpoints
-    from study.devices import device_name, keep_memory, keep_to_share, pick_device, release_memory
+    from study.devices import device_name, keep_to_share, pick_device, release_memory
     from study.training import train as really
     from study.usage import Usage
 
@@ -128,7 +128,6 @@ def attempt(
     say(rows=list(kept.load()), started=dict(place or {}))
     release_memory(device)  # of a trial that was stopped before it could do so itself
     keep_to_share(device, gpus)
-    keep_memory()
     networks: list[nn.Module] = []
     keep = networks.append if keeping.weights and trial.phase == "confirm" else None
     try:

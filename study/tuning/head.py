@@ -51,8 +51,8 @@ class Head:
     """
 
     def __init__(self, settings: Mapping[str, str], logs: bool = False) -> None:
-        """``settings``: Ray's, by the names of their environment variables. The user's own come first, as
-        they do in the driver. ``logs``: whether drivers can have what trials print."""
+        """``settings``: environment variables for Ray and its processes. The user's own come first, as in the
+        driver. ``logs``: whether drivers can have what trials print."""
         self._environment = {**settings, **os.environ}
         self._words = ["logs"] if logs else []
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- open as long as the process lives

@@ -18,7 +18,7 @@ from study.places import cluster_folder
 from study.private import new_secret
 from study.spec import Resources
 from study.tuning.head import Head
-from study.tuning.nodes import LOOPBACK, SETTINGS, WARM, Cluster, found
+from study.tuning.nodes import LOOPBACK, MEMORY, SETTINGS, WARM, Cluster, found
 
 # Read by Ray when it is imported or started, so they are set before either.
 DRIVER_SETTINGS = SETTINGS | {
@@ -97,12 +97,12 @@ def own_ray(resources: Resources, debug: bool) -> Head:
 
 
 def own_settings(resources: Resources) -> dict[str, str]:
-    """Ray's settings for one of our own. Its processes import ahead where each of this machine's processors,
-    and so each of them, gets a trial: they hold 200 MB from then on, so where GPUs or the user bound how many
-    trials run they stay empty."""
+    """The environment of one of our own and its trials. Its processes import ahead where each of this
+    machine's processors, and so each of them, gets a trial: they hold 200 MB from then on, so where GPUs or
+    the user bound how many trials run they stay empty."""
     whole = resources.cpus_per_trial == 1 and resources.max_concurrent is None
     warm = whole and not any(Path(each).exists() for each in GPU_DRIVERS)
-    return DRIVER_SETTINGS | LOOPBACK | UNCOUNTED | (WARM if warm else {})
+    return DRIVER_SETTINGS | LOOPBACK | UNCOUNTED | MEMORY | (WARM if warm else {})
 
 
 @contextmanager
