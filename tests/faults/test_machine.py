@@ -248,7 +248,7 @@ def machine(examples: int, steps: int) -> Any:
     return case
 
 
-TestFortyRuns = machine(examples=40, steps=50)
+TestTwentyRuns = machine(examples=20, steps=50)
 
 
 @pytest.mark.slow
