@@ -16,7 +16,8 @@ from study.tuning.nodes import MEMORY
 from study.tuning.session import own_settings
 
 # Trials in threads of their own, as Tune has it. Each step takes and frees memory as training does: many
-# blocks, forwards and back. Prints how many pages the system had to give to all trials but the first.
+# blocks, forwards and back. Prints how many pages the system had to give to the last three of them: by then a
+# heap that is kept has room for most blocks, wherever they begin.
 FAULTS = """
 import resource, threading, torch
 torch.set_num_threads(1)
@@ -31,7 +32,8 @@ def run():
     thread = threading.Thread(target=trial)
     thread.start()
     thread.join()
-run()
+for _ in range(5):
+    run()
 before = faults()
 run(), run(), run()
 print(faults() - before)
@@ -48,8 +50,9 @@ def faults(settings: Mapping[str, str]) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which does not read them")
 def test_memory_that_a_step_frees_is_there_for_the_next() -> None:
-    # Thirty steps of 79 MiB in pages of 4 KiB: 606,000 pages, if none is kept.
-    assert faults({}) > 60_000 > 10 * faults(MEMORY)
+    # Thirty steps of 79 MiB in pages of 4 KiB: 606,000 pages, if none is kept. Where blocks begin is chance:
+    # 40 runs had 277,000 to 486,000 without, and 3 (most of them) to 69,000 with it.
+    assert faults({}) > 150_000 > faults(MEMORY)
 
 
 def test_trials_of_a_ray_of_our_own_have_these_settings() -> None:

@@ -48,7 +48,7 @@ SETTINGS = {
 }
 # glibc's malloc: one heap for all threads, since Tune gives each trial a new one, and nothing of it returned
 # to the system while the process lives. By itself it returns what a step frees, many times a step, and the
-# next one waits until the system has cleared it again: up to an eighth of a step on the CPU.
+# next one waits until the system has cleared it again: an eighth of a step of ALL-CNN-C in fp32 on the CPU.
 MEMORY = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",

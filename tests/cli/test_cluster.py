@@ -159,6 +159,18 @@ def test_a_node_is_told_where_the_token_is_not_what_it_is(number: int, state: Pa
     assert "secret" not in " ".join([*environment.values(), *nodes.start_command(cluster, number, 3, 1)])
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_trials_on_a_node_keep_memory_unless_the_user_says_otherwise(
+    number: int, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in nodes.MEMORY:
+        monkeypatch.delenv(key, raising=False)
+    cluster = planted(state)
+    assert nodes.MEMORY.items() <= nodes.node_environment(cluster, number).items()
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    assert nodes.node_environment(cluster, number)["MALLOC_ARENA_MAX"] == "4"
+
+
 def test_settings_of_another_cluster_do_not_reach_the_nodes(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
