@@ -102,6 +102,8 @@ def run_study(
             facts["worst_objective"] = worst_objective(spec, data)
         journal.session(facts, list(options.command))
         with tracking.Feeder(record, uri, wait=True) as feeder:
+            if options.address is None:  # Ray's workers still start; later the trials have this machine
+                feeder.load()
 
             def watching(conductor: Conductor) -> None:
                 if not feeder.begun and conductor.under_way:  # only now has the driver time

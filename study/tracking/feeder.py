@@ -206,9 +206,10 @@ class Feeder:
         feeder.pending                   # 0, or what ``study sync`` can bring in later
         feeder.trouble                   # None, or why
 
-    MLflow is imported on entering, and not by the thread: two that import at once can find each other's
-    libraries half-made. To make a new store takes seconds more; one who has better to do first asks to
-    ``wait``, and to ``begin`` when there is time. It begins at the end at the latest.
+    It begins on entering. MLflow is imported then, and not by the thread: two that import at once can find
+    each other's libraries half-made. That takes two seconds, and to make a new store some more; one who has
+    better to do first asks to ``wait``, to ``load`` and to ``begin`` when there is time. It begins at the end
+    at the latest.
     """
 
     def __init__(
@@ -230,9 +231,6 @@ class Feeder:
         self._wait, self.begun = wait, False
 
     def __enter__(self) -> Self:
-        load_mlflow()
-        if not self._measuring:
-            importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
         if not self._wait:
             self.begin()
         return self
@@ -247,9 +245,16 @@ class Feeder:
         """How many events and files are not in MLflow yet; the journal itself has time till the end."""
         return outbox.pending(self.record, self.uri, whole=self._closing.is_set())
 
+    def load(self) -> None:
+        """Import MLflow, unless that has been done."""
+        load_mlflow()
+        if not self._measuring:
+            importlib.import_module("mlflow.system_metrics.system_metrics_monitor")
+
     def begin(self) -> None:
         """Start, unless it has started."""
         if not self.begun:
+            self.load()
             self.begun = True
             self._thread.start()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +49,29 @@ def test_one_that_waits_does_nothing_before_it_begins_and_all_at_the_end(tmp_pat
         run_trial(journal, config())
     assert (feeder.pending, feeder.trouble) == (0, None)
     assert tracking.differences(record, uri) == []
+
+
+def test_one_that_waits_imports_mlflow_when_told_to_load_or_to_begin(tmp_path: Path, uri: str) -> None:
+    record = new_record(tmp_path)
+    code = f"""
+import sys
+from pathlib import Path
+from study.record import StudyRecord
+from study.tracking import Feeder
+
+def loaded():
+    return "mlflow" in sys.modules
+
+with Feeder(StudyRecord(Path({str(record.folder)!r})), {uri!r}, wait=True) as feeder:
+    before = loaded()
+    getattr(feeder, sys.argv[1])()
+    print(before, loaded(), feeder.begun)
+"""
+    said = [
+        subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True).stdout
+        for word in ("load", "begin")
+    ]
+    assert said == ["False True False\n", "False True True\n"]
 
 
 def test_a_server_takes_no_point_twice(record: StudyRecord, server: Server) -> None:
