@@ -24,6 +24,13 @@ def cluster_folder() -> Path:
     return user_state_path("study") / "cluster"
 
 
+def cache_folder() -> Path:
+    """Where things are kept that can be made again."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("study")
+
+
 def service_folder() -> Path:
     """Where the service of this machine keeps its database, its artifacts, its passwords and its logs."""
     from platformdirs import user_data_path

@@ -31,11 +31,12 @@ os.environ["MPLBACKEND"] = "agg"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No setting of the user's shell reaches a test, and no test writes to the user's data folder."""
+    """No setting of the user's shell reaches a test, and no test writes to the user's folders."""
     with pytest.MonkeyPatch.context() as environment:
         for name in FOREIGN:
             environment.delenv(name, raising=False)
         environment.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("user-data")))
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
         yield
 
 

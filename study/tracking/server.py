@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,6 +22,7 @@ import requests
 from study.errors import TrackingError, one_line
 from study.processes import HOST
 from study.tracking.addresses import is_server, redacted, sqlite_path
+from study.tracking.blank import at_hand
 from study.tracking.store import SETTINGS
 
 # Without the job runner and with one worker it is 2 processes and 0.4 GB, not 15 and 1.6 GB. A pool as
@@ -61,7 +62,8 @@ def mlflow_server(uri: str, artifacts: Path, port: int) -> Iterator[Server]:
     it answers when the context begins. Port 0 takes a free one. TrackingError where it cannot start.
     """
     port = free_port(port)
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, ExitStack() as until_ready:
+        until_ready.enter_context(at_hand(sqlite_path(uri)))
         # In a group of its own, so that it ends as a whole, and only when we say so.
         process = subprocess.Popen(
             server_command(HOST, port, str(artifacts), site_arguments()),
@@ -75,6 +77,7 @@ def mlflow_server(uri: str, artifacts: Path, port: int) -> Iterator[Server]:
         server = Server(f"http://{HOST}:{port}", process, log)
         try:
             wait_till_ready(server)
+            until_ready.close()
             yield server
         finally:
             end(process)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from study.errors import TrackingError, one_line
 from study.record import StudyRecord
 from study.tracking.addresses import artifact_location, redacted, sqlite_path
+from study.tracking.blank import at_hand
 from study.tracking.machine import PREFIX
 from study.tracking.outbox import identity
 from study.tracking.runs import STUDY, DataSet, Point, Run, arm_key, is_trial
@@ -334,9 +335,8 @@ def connect(uri: str) -> MlflowClient:
     """A client of the store at ``uri``; a database that is not there yet is made."""
     from mlflow import MlflowClient
 
-    if path := sqlite_path(uri):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(uri)
+    with at_hand(sqlite_path(uri)):
+        return MlflowClient(uri)
 
 
 @contextmanager
