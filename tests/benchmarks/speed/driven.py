@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -33,8 +33,9 @@ METRICS = ("accuracy", "loss", "error", "f1")
 @dataclass(frozen=True)
 class NoWork:
     """Takes the place of study.training.train: reports ``epochs`` rows, ``pause_s`` after each, and touches
-    the data where ``reads`` says so. What it saw is in its result's environment: seconds that it was blocked
-    by each report, when it began and ended, its process, its own memory, whether it may write to the data."""
+    the data where ``reads`` says so. What it saw is in its result's environment: its pause, the seconds that
+    each report blocked it, when it began and ended, its process, its own memory, whether it may write to the
+    data."""
 
     epochs: int
     pause_s: float = 0.0
@@ -50,6 +51,7 @@ class NoWork:
             blocked.append(time.perf_counter() - before)
             time.sleep(self.pause_s)
         seen = {
+            "pause_s": self.pause_s,
             "blocked_s": blocked,
             "began": began,
             "process": os.getpid(),
@@ -61,6 +63,23 @@ class NoWork:
         return TrialResult(config, Verdict("ok"), metrics=metrics, environment={**seen, "ended": time.time()})
 
 
+@dataclass(frozen=True)
+class Changing:
+    """``first`` takes the place of it in the first ``number`` trials, ``then`` in the others."""
+
+    number: int
+    first: NoWork
+    then: NoWork
+
+    @property
+    def epochs(self) -> int:
+        return max(self.first.epochs, self.then.epochs)
+
+    def __call__(self, config: TrialConfig, data: LoadedData, **others: Any) -> TrialResult:
+        work = self.first if config.index < self.number else self.then
+        return work(config, data, **others)
+
+
 def a_row(config: TrialConfig, epoch: int) -> Row:
     """As a training's: eight metrics and what stands beside them."""
     score = config.seed % 1000 / 2000 + epoch / 10**6
@@ -70,27 +89,28 @@ def a_row(config: TrialConfig, epoch: int) -> Row:
 
 @dataclass(frozen=True)
 class Driven:
-    """What ``trials`` trials took: from the end of the first ones, when the workers are warm, to the last's.
+    """What trials took: from the end of the first ones, when the workers are warm, to the last's.
 
-    ``start_s``: until the first had ended. ``end_s``: from the last one's end until Tune had finished.
-    ``seen`` are the trials' environments; ``memory_mb`` is the most that the driver ever had.
+    ``wall_s`` and ``cpu_s``, of the driver: until the first trial that counts had ended, the second, and so
+    on. ``reports``: how many came meanwhile. ``start_s``: until the very first had ended. ``end_s``: from the
+    last one's end to Tune's own. ``seen``: the trials' environments. ``memory_mb``: the driver's most.
     """
 
-    trials: int
-    wall_s: float
-    cpu_s: float
+    wall_s: Sequence[float]
+    cpu_s: Sequence[float]
+    reports: int
     start_s: float
     end_s: float
     memory_mb: float
     seen: list[Mapping[str, Any]]
 
-    @property
-    def wall_ms(self) -> float:
-        return 1e3 * self.wall_s / self.trials
+    def wall_ms(self, trials: int) -> float:
+        """For each of the first so many that count."""
+        return 1e3 * self.wall_s[trials - 1] / trials
 
-    @property
-    def cpu_ms(self) -> float:
-        return 1e3 * self.cpu_s / self.trials
+    def cpu_ms(self, trials: int) -> float:
+        """The same, of the driver's processor."""
+        return 1e3 * self.cpu_s[trials - 1] / trials
 
 
 def a_study(trials: int, epochs: int, sampler: str) -> StudySpec:
@@ -125,7 +145,7 @@ class Drive:
     """``trials`` in all, of which ``known`` are in the record already, over so many ``pictures``."""
 
     trials: int
-    work: NoWork
+    work: NoWork | Changing
     sampler: str = "random"
     known: int = 0
     pictures: int = 10
@@ -152,7 +172,7 @@ def _driven(folder: Path, drive: Drive) -> Driven:
     def watch(conductor: Conductor) -> None:
         if conductor.news:
             conductor.news.clear()
-            marks.append((time.monotonic(), time.process_time()))
+            marks.append((time.monotonic(), time.process_time(), time.time()))
 
     with JournalWriter(record) as journal:
         plant(journal, spec, drive.known)
@@ -168,13 +188,14 @@ def _driven(folder: Path, drive: Drive) -> Driven:
             spread(conductor, data, slots, keeping, drive.work)
             finished = time.monotonic()
     warm = min(slots.concurrent, len(marks) - 1) - 1
-    (wall, cpu), (last_wall, last_cpu) = marks[warm], marks[-1]
+    wall, cpu, since = marks[warm]
+    counted = marks[warm + 1 :]
     return Driven(
-        trials=len(marks) - 1 - warm,
-        wall_s=last_wall - wall,
-        cpu_s=last_cpu - cpu,
+        wall_s=[each - wall for each, _, _ in counted],
+        cpu_s=[each - cpu for _, each, _ in counted],
+        reports=sum(each["row"]["time"] > since for each in record.events() if each["event"] == "epoch"),
         start_s=marks[0][0] - began,
-        end_s=finished - last_wall,
+        end_s=finished - marks[-1][0],
         memory_mb=peak_memory_mb(),
         seen=[each.environment for each in record.results().values() if each.environment],
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from itertools import pairwise
 
 from study.places import cluster_folder
 from study.record import StudyRecord
+from study.trial import Row
 from study.tuning import nodes
 from tests.benchmarks.speed.contestants import Finished, fewer, natural, ours, rounds, slots, timed
 from tests.benchmarks.speed.lines import Bound, Line, Spread, ratio
@@ -29,24 +31,20 @@ def measure(bench: Bench) -> list[Line]:
             "Ray's start and stop, over so short a study",
             f"{whole[-1]:.1f} s beside {raw[-1]:.1f} s: {told(stages(pairs[-1][1]))}",
         ),
-        first_step("cold", [started(bench) for _ in range(bench.size.rounds)], 8.0),
+        first_step("cold", [study for _, study in pairs], 8.0),
         first_step("on a warm cluster", [on_a_running_cluster(bench) for _ in range(bench.size.rounds)], 2.0),
         Line("study --help", Spread.of(helps), " s", Bound("<", 0.3)),
     ]
 
 
-def started(bench: Bench, *options: str) -> Finished:
-    """A study that is over as soon as it has begun."""
-    return ours(bench, fewer(bench.size.short), natural(), *options)
-
-
 def on_a_running_cluster(bench: Bench) -> Finished:
-    """One of `study cluster up --local-nodes 1 --warm`, apart from whatever the user has running."""
+    """A study that is over as soon as it has begun, on `study cluster up --local-nodes 1 --warm`, apart from
+    whatever the user has running."""
     home = os.environ.get("XDG_STATE_HOME")
     os.environ["XDG_STATE_HOME"] = str(bench.folder)
     try:
         nodes.up(cluster_folder(), 1, slots(), lambda line: None, warm=True)
-        return started(bench, "--address", "auto")
+        return ours(bench, fewer(bench.size.short), natural(), "--address", "auto")
     finally:
         nodes.down(cluster_folder())
         os.environ.pop("XDG_STATE_HOME")
@@ -63,11 +61,21 @@ def first_step(where: str, starts: list[Finished], bound_s: float) -> Line:
 
 
 def first_step_at(record: StudyRecord) -> float:
-    """When the first epoch's training began, in seconds since 1970; late by one small evaluation."""
-    rows = [event["row"] for event in record.events() if event["event"] == "epoch"]
+    """When the first epoch's training began, in seconds since 1970.
+
+    A row is written when the epoch's evaluation is over; this takes as long as in the second epoch. Where
+    there is none the answer is late by it.
+    """
+    rows = [(event["trial"], event["row"]) for event in record.events() if event["event"] == "epoch"]
+    trial, first = min(rows, key=lambda each: each[1]["time"])
     size = float(record.spec.held["dataset.train_size"])
-    first = min(rows, key=lambda row: row["time"])
-    return float(first["time"]) - size / float(first["images_per_second"])
+
+    def trained(row: Row) -> float:
+        return size / float(row["images_per_second"] or math.inf)
+
+    second = next((row for each, row in rows if each == trial and row["epoch"] == 2), None)
+    evaluated = second["time"] - first["time"] - trained(second) if second else 0.0
+    return float(first["time"]) - evaluated - trained(first)
 
 
 def stages(finished: Finished) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 from tests.benchmarks.speed.contestants import slots
-from tests.benchmarks.speed.driven import Drive, Driven, NoWork, driven
+from tests.benchmarks.speed.driven import Changing, Drive, Driven, NoWork, driven
 from tests.benchmarks.speed.lines import Bound, Line, Spread, quantile
 from tests.benchmarks.speed.sizes import Bench
 
@@ -15,12 +15,10 @@ WAITS = "Tune's report waits until the driver has answered, so that a stopped tr
 
 
 def measure(bench: Bench) -> list[Line]:
-    paced = driven(bench.folder, Drive(slots(), paced_trainer(bench)))
-    blocked_ms = [1e3 * each for each in chain.from_iterable(one["blocked_s"] for one in paced.seen)]
-    # Twice as many trials as slots: counted is from the first one's end, when all workers are warm.
-    pressed = driven(bench.folder, Drive(2 * slots(), NoWork(bench.size.reports)))
-    per_s = throughput(pressed)
-    cpu_ms = 1e3 * pressed.cpu_s / (pressed.trials * bench.size.reports)
+    run = reporting(bench)
+    blocked_ms = [1e3 * each for each in blocked_s(run)]
+    per_s = run.reports / run.wall_s[-1]
+    cpu_ms = 1e3 * run.cpu_s[-1] / run.reports
     return [
         Line("trainer blocked, median", Spread.of([quantile(blocked_ms, 0.5)]), " ms", Bound("<", 1), WAITS),
         Line("trainer blocked, p99", Spread.of([quantile(blocked_ms, 0.99)]), " ms", Bound("<", 5), WAITS),
@@ -29,12 +27,13 @@ def measure(bench: Bench) -> list[Line]:
     ]
 
 
-def paced_trainer(bench: Bench) -> NoWork:
-    return NoWork(bench.size.reports // 10, pause_s=PAUSE_S)
+def reporting(bench: Bench) -> Driven:
+    """One trial a slot that is busy with other things, and then two that only report. Counted is from the end
+    of the former, when all workers are warm."""
+    paced, pressed = NoWork(bench.size.reports // 10, PAUSE_S), NoWork(bench.size.reports)
+    return driven(bench.folder, Drive(3 * slots(), Changing(slots(), paced, pressed)))
 
 
-def throughput(run: Driven) -> float:
-    """Reports a second of trainers that do nothing else."""
-    reports = sum(len(one["blocked_s"]) for one in run.seen)
-    spent_s = sum(float(one["ended"]) - float(one["began"]) for one in run.seen)
-    return slots() * reports / spent_s
+def blocked_s(run: Driven) -> list[float]:
+    """By each report of a trainer that is busy with other things."""
+    return list(chain.from_iterable(one["blocked_s"] for one in run.seen if one["pause_s"]))

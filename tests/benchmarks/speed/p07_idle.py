@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from tests.benchmarks.speed.driven import Drive, NoWork, driven
+from tests.benchmarks.speed.driven import Drive, Driven, NoWork, driven
 from tests.benchmarks.speed.lines import Bound, Line, Spread, quantile
+from tests.benchmarks.speed.p04_orchestration import largest
 from tests.benchmarks.speed.sizes import Bench
 
 # Long enough that a proposal asked for ahead would be there.
@@ -17,11 +18,8 @@ TRIAL_S = 0.5
 
 
 def measure(bench: Bench) -> list[Line]:
-    trials = bench.size.known + bench.size.proposed
-    run = driven(bench.folder, Drive(trials, NoWork(1, pause_s=TRIAL_S), "tpe", bench.size.known))
-    idle_ms = [1e3 * each for each in idle_s(run.seen)]
-    random = driven(bench.folder, Drive(min(bench.size.orchestrated), NoWork(epochs=1)))
-    without_ms = quantile([1e3 * each for each in idle_s(random.seen)], 0.95)
+    idle_ms = [1e3 * each for each in idle_s(proposed(bench).seen)]
+    without_ms = quantile([1e3 * each for each in idle_s(largest(bench).seen)], 0.95)
     what = f"TPE from {bench.size.known:,} trials on"
     return [
         Line(f"{what}, median", Spread.of([quantile(idle_ms, 0.5)]), " ms"),
@@ -33,6 +31,13 @@ def measure(bench: Bench) -> list[Line]:
             f"with random proposals it is {without_ms:.0f} ms: the rest is TPE's, which the worker waits for",
         ),
     ]
+
+
+def proposed(bench: Bench) -> Driven:
+    """Trials that TPE proposes."""
+    trials = bench.size.known + bench.size.proposed
+    work = NoWork(1, pause_s=TRIAL_S, reads=True)
+    return driven(bench.folder, Drive(trials, work, "tpe", bench.size.known))
 
 
 def idle_s(seen: Iterable[Mapping[str, Any]]) -> list[float]:

@@ -24,9 +24,9 @@ from study.devices import Precision, autocast, pick_device, reproducible, resolv
 from study.steps import Trial
 from tests.benchmarks.monitor_overhead import Case, endless, trial_of, watched_step
 from tests.benchmarks.speed.lines import Bound, Line, Spread, ratio
-from tests.benchmarks.speed.sizes import Bench
+from tests.benchmarks.speed.sizes import Bench, Size
 
-BATCH, WARM_UP = 128, 1
+FEW, WARM_UP = 8, 1
 # Large enough for a core's best, small enough for its cache to hold tiles of it.
 MATRIX = 1536
 LIMIT = "oneDNN's convolutions of so few channels; batch norm, pooling and the optimizer multiply nothing"
@@ -51,20 +51,21 @@ def measure(bench: Bench) -> list[Line]:
         for precision in dict.fromkeys(("fp32", natural)):
             peak = matmul_peak(DTYPES[precision])
             for width in bench.size.widths:
-                lines += of_network(width, precision, peak, bench.size.steps)
+                lines += of_network(width, precision, peak, bench.size)
     return lines
 
 
-def of_network(width: float, precision: Precision, peak: float, steps: int) -> list[Line]:
-    case = Case(width=width, pixels=32, batch_size=BATCH, precision=precision, pairs=0, rounds=0)
+def of_network(width: float, precision: Precision, peak: float, size: Size) -> list[Line]:
+    batch = size.batch
+    case = Case(width=width, pixels=32, batch_size=batch, precision=precision, pairs=0, rounds=0)
     trial = trial_of(case, torch.device("cpu"), batch_norm=False)
-    taken = timed_steps(trial, precision, steps)
+    taken = timed_steps(trial, precision, size.steps)
     operations = step_operations(trial)
     seconds = statistics.median(taken.study)
     share = [100 * operations / each / peak for each in taken.study]
     what = f"width {width:g}, {precision}"
     note = (
-        f"{BATCH / seconds:,.0f} images/s of {operations / BATCH / 1e6:,.0f} MFLOP; "
+        f"batches of {batch}, {batch / seconds:,.0f} images/s of {operations / batch / 1e6:,.0f} MFLOP; "
         f"matmul {peak / 1e9:.0f} GFLOP/s"
     )
     return [
@@ -95,7 +96,7 @@ def timed_steps(trial: Trial, precision: Precision, steps: int) -> Steps:
 
 def study_step(trial: Trial) -> Callable[[], None]:
     recorder = Recorder(trial)
-    source = (batch for batch in endless(trial) if len(batch[1]) == BATCH)
+    source = (batch for batch in endless(trial) if len(batch[1]) == trial.training.batch_size)
     spent: dict[str, float] = dict.fromkeys(("norm", "rules", "recorder"), 0.0)
     return lambda: watched_step(trial, recorder, next(source), spent)
 
@@ -106,7 +107,7 @@ def hand_step(trial: Trial, precision: Precision) -> Callable[[], None]:
     images = images.contiguous(memory_format=torch.channels_last)
     network: nn.Module = copy.deepcopy(trial.model).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
-    batches = endless_slices(images, labels)
+    batches = endless_slices(images, labels, trial.training.batch_size)
 
     def step() -> None:
         some, wanted = next(batches)
@@ -120,20 +121,20 @@ def hand_step(trial: Trial, precision: Precision) -> Callable[[], None]:
     return step
 
 
-def endless_slices(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def endless_slices(images: Tensor, labels: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
-        for index in torch.randperm(len(labels)).split(BATCH):
-            if len(index) == BATCH:
+        for index in torch.randperm(len(labels)).split(batch):
+            if len(index) == batch:
                 yield images[index], labels[index]
 
 
 def step_operations(trial: Trial) -> float:
-    """Floating-point operations of one batch, forward and backward."""
-    inputs, targets = trial.training.source.batch(trial.training.index[:BATCH])
+    """Floating-point operations of one batch, forward and backward: as many a picture in a small one."""
+    inputs, targets = trial.training.source.batch(trial.training.index[:FEW])
     with FlopCounterMode(display=False) as counter:
         trial.loss(trial.model(inputs), targets).mean().backward()
     trial.optimizer.zero_grad(set_to_none=True)
-    return float(counter.get_total_flops())
+    return float(counter.get_total_flops()) * trial.training.batch_size / FEW
 
 
 def matmul_peak(dtype: torch.dtype, seconds: float = 1.0) -> float:

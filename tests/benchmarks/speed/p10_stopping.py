@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from study.analysis.outcomes import direction, replicates, test_metric
@@ -26,8 +28,9 @@ LIMIT = (
 
 
 def measure(bench: Bench) -> list[Line]:
-    without = study(bench, bench.size.stopping)
-    stopped = study(bench, (*bench.size.stopping, "--set", "search.early_stopping=asha"))
+    settings = (bench.size.stopping, (*bench.size.stopping, "--set", "search.early_stopping=asha"))
+    with ThreadPoolExecutor() as pool:  # nothing is timed
+        without, stopped = pool.map(partial(study, bench), settings)
     tuned = steps(stopped, "tune") / steps(without, "tune")
     whole = total(stopped) / total(without)
     pairs = separable(without)

@@ -6,8 +6,9 @@ Counted are the numbers of its curve and its metrics that differ in any bit; tim
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -37,13 +38,15 @@ class Cut(Exception):
 
 def measure(bench: Bench) -> list[Line]:
     data = load_dataset("digits", None)
-    config, spread_out = in_its_own_process(over_ray, bench.folder)
-    alone = digits(train(config, data, threads=1))
-    others = {
-        "beside others": packed(config, bench.size.same),
-        "over Ray": [spread_out],
-        "resumed": [resumed(config, data, bench.folder)],
-    }
+    with ThreadPoolExecutor() as pool:  # nothing is timed
+        over = pool.submit(in_its_own_process, over_ray, bench.folder)
+        config = first_of_the_study(bench.folder)
+        alone = digits(train(config, data, threads=1))
+        others = {
+            "beside others": packed(config, bench.size.same),
+            "over Ray": [over.result()],
+            "resumed": [resumed(config, data, bench.folder)],
+        }
     note = f"{len(alone)} numbers of {EPOCHS} epochs, one thread"
     return [
         Line(
@@ -100,20 +103,36 @@ def in_a_process(config: TrialConfig) -> Digits:
     return digits(train(config, load_dataset("digits", None), threads=1))
 
 
-def over_ray(folder: Path) -> tuple[TrialConfig, Digits]:
-    """The study's own trial, with the seeds that the study gave it."""
-    spec, data = a_study(), load_dataset("digits", None)
+@contextmanager
+def conducted(folder: Path, data: LoadedData) -> Iterator[tuple[StudyRecord, Conductor]]:
+    """The study, from its beginning: its record and what hands out its trials."""
+    spec = a_study()
     record = StudyRecord.create(Path(tempfile.mkdtemp(dir=folder)), spec)
     with JournalWriter(record) as journal:
-        conductor = Conductor(record, journal, worst=worst_objective(spec, data))
-        with ray_session(None, spec.resources, debug=False) as slots:
-            from study.tuning.spread import spread
+        yield record, Conductor(record, journal, worst=worst_objective(spec, data))
 
-            conductor.concurrent = slots.concurrent
-            record.checkpoints.mkdir()
-            spread(conductor, data, slots, Keeping(record.checkpoints, 0.0))
+
+def first_of_the_study(folder: Path) -> TrialConfig:
+    """Its trial, with the seeds that the study gives it."""
+    with conducted(folder, load_dataset("digits", None)) as (_, conductor):
+        config = conductor.next_trial()
+    assert config is not None, "a study has a first trial"
+    return config
+
+
+def over_ray(folder: Path) -> Digits:
+    data = load_dataset("digits", None)
+    with (
+        conducted(folder, data) as (record, conductor),
+        ray_session(None, record.spec.resources, debug=False) as slots,
+    ):
+        from study.tuning.spread import spread
+
+        conductor.concurrent = slots.concurrent
+        record.checkpoints.mkdir()
+        spread(conductor, data, slots, Keeping(record.checkpoints, 0.0))
     (result,) = record.results().values()
-    return result.config, digits(result)
+    return digits(result)
 
 
 def resumed(config: TrialConfig, data: LoadedData, folder: Path) -> Digits:

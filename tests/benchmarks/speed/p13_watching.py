@@ -26,10 +26,8 @@ from study.spec import Resources
 from study.steps import Trial, answers, differentiate, update
 from tests.benchmarks.monitor_overhead import CASES, endless, trial_of
 from tests.benchmarks.monitor_overhead import measure as watched
-from tests.benchmarks.speed.contestants import slots
-from tests.benchmarks.speed.driven import Drive, driven
 from tests.benchmarks.speed.lines import Bound, Line, Spread
-from tests.benchmarks.speed.p05_reports import paced_trainer
+from tests.benchmarks.speed.p05_reports import blocked_s, reporting
 from tests.benchmarks.speed.sizes import Bench
 
 # An epoch as short as P1's.
@@ -39,8 +37,12 @@ REPEATS = 5
 
 def measure(bench: Bench) -> list[Line]:
     device = pick_device("cpu")
+    size = bench.size
     case = replace(
-        CASES["usual"], rounds=bench.size.watched_rounds, precision=resolve_precision("auto", device)
+        CASES["usual"],
+        rounds=size.watched_rounds,
+        batch_size=size.batch,
+        precision=resolve_precision("auto", device),
     )
     with reproducible(device, 0, 1):
         rounds = list(watched(case, device))
@@ -84,8 +86,7 @@ def metrics_s(trial: Trial) -> float:
 
 
 def report_s(bench: Bench) -> float:
-    run = driven(bench.folder, Drive(slots(), paced_trainer(bench)))
-    return statistics.median(float(each) for one in run.seen for each in one["blocked_s"])
+    return statistics.median(blocked_s(reporting(bench)))
 
 
 def taken(action: Callable[[], object]) -> float:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from study.record import StudyRecord
 from tests.analysis.planted import planted_record, planted_spec, simulated
-from tests.benchmarks.speed.driven import Drive, NoWork, driven, in_its_own_process, peak_memory_mb
+from tests.benchmarks.speed.driven import in_its_own_process, peak_memory_mb
 from tests.benchmarks.speed.lines import Bound, Line, Spread
+from tests.benchmarks.speed.p04_orchestration import largest
 from tests.benchmarks.speed.sizes import Bench
 
 ARMS = ("relu", "elu", "prelu", "gelu", "tanh")
@@ -17,14 +18,13 @@ REPLICATES = 10
 
 
 def measure(bench: Bench) -> list[Line]:
-    largest = max(bench.size.orchestrated)
-    run = driven(bench.folder, Drive(largest, NoWork(epochs=1)))
+    run, trials = largest(bench), max(bench.size.orchestrated)
     folder = in_its_own_process(planted, Path(tempfile.mkdtemp(dir=bench.folder)), bench.size.recorded)
     seconds, memory_mb = in_its_own_process(reported, folder)
     what = f"report of {bench.size.recorded:,} trials"
     return [
         Line(
-            f"driver after {largest:,} trials over Ray",
+            f"driver after {trials:,} trials over Ray",
             Spread.of([run.memory_mb]),
             " MB",
             Bound("<", 500),

@@ -34,6 +34,7 @@ class Size:
     known: int
     proposed: int
     steps: int
+    batch: int
     widths: tuple[float, ...]
     epochs_of_data: int
     stopping: tuple[str, ...]
@@ -65,6 +66,7 @@ FULL = Size(
     known=900,
     proposed=100,
     steps=10,
+    batch=128,
     widths=(0.25, 1.0),
     epochs_of_data=3,
     stopping=("--profile", "demo"),
@@ -73,30 +75,31 @@ FULL = Size(
     recorded=10_000,
 )
 # Start and stop weigh far more here. One load for P1's two lines: it is run once.
-SECONDS = Load(trials=4, replicates=2, epochs=1, train_size=2000)
+SECONDS = Load(trials=4, replicates=2, epochs=2, train_size=500, validation_size=300)
 QUICK = Size(
     rounds=1,
     short=SECONDS,
     long=SECONDS,
-    compared=Load(trials=4, replicates=0, epochs=1, train_size=1000, validation_size=200),
+    compared=Load(trials=2, replicates=0, epochs=1, train_size=500, validation_size=200),
     orchestrated=(50, 200),
     shipped=4,
-    reports=300,
-    tracked=50,
+    reports=200,
+    tracked=30,
     tracked_epochs=30,
     known=950,
-    proposed=20,
+    proposed=10,
     steps=2,
+    batch=64,
     widths=(0.25, 1.0),
     epochs_of_data=1,
     stopping=(
         *("--profile", "demo", "--set", "scientific.arms=['relu+bn','elu']"),
         *("--set", "search.trials_per_arm=6", "--set", "search.replicates=2"),
-        *("--set", "fixed.dataset.train_size=300"),
+        *("--set", "fixed.dataset.train_size=200"),
     ),
     same=2,
     watched_rounds=1,
-    recorded=1000,
+    recorded=300,
 )
 # For trying whether a row runs: its numbers mean nothing.
 TINY = Size(
@@ -105,13 +108,14 @@ TINY = Size(
     long=Load(trials=2, replicates=1, epochs=2, train_size=200, validation_size=100),
     compared=Load(trials=2, replicates=0, epochs=1, train_size=200, validation_size=100),
     orchestrated=(10, 20),
-    shipped=2,
+    shipped=1,
     reports=20,
     tracked=5,
     tracked_epochs=3,
     known=20,
     proposed=6,
-    steps=2,
+    steps=1,
+    batch=32,
     widths=(0.125,),
     epochs_of_data=1,
     stopping=(
