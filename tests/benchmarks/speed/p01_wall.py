@@ -1,7 +1,7 @@
 """P1: the wall time of a study beside raw training loops in as many processes, confirm phase included.
 
 From the beginning of the first trial to the end of the last; both train and evaluate the same, in the same
-layout and precision. Then without each slot's first trial, during which MLflow makes its store in the driver.
+layout and precision. Then without each slot's first trial, during which the driver makes contact with MLflow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.benchmarks.speed.sizes import Bench, Load
 
 LIMIT = (
     "where trainers have all cores, the driver and Ray's processes take theirs from them, and so does "
-    "MLflow, which makes its store during each slot's first trial; the monitor (P13)"
+    "MLflow, most of all during each slot's first trial; the monitor (P13)"
 )
 
 

@@ -75,7 +75,7 @@ def a_study() -> StudySpec:
             "training": {"epochs": EPOCHS, "batch_size": 32, "evaluation_size": 200},
         },
         "search": {"sampler": "grid", "trials_per_arm": 1, "replicates": 0},
-        "resources": {"checkpoint_s": 0.0},
+        "resources": {"checkpoint_s": 0.0, "max_concurrent": 1},
     }
     return validate(table, "digits", "digits.toml")
 

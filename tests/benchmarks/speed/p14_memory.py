@@ -19,7 +19,7 @@ REPLICATES = 10
 
 def measure(bench: Bench) -> list[Line]:
     run, trials = largest(bench), max(bench.size.orchestrated)
-    folder = in_its_own_process(planted, Path(tempfile.mkdtemp(dir=bench.folder)), bench.size.recorded)
+    folder = planted(Path(tempfile.mkdtemp(dir=bench.folder)), bench.size.recorded)
     seconds, memory_mb = in_its_own_process(reported, folder)
     what = f"report of {bench.size.recorded:,} trials"
     return [
