@@ -83,7 +83,38 @@ def slots() -> int:
 
 def peer(name: str, bench: Bench, load: Load, layout: Layout) -> Finished:
     """One of tests/benchmarks/speed/peers."""
-    workload = Workload(
+    (finished,) = run_peers(name, [("", layout)], bench, load)
+    return finished
+
+
+def on_one_ray(wanted: Sequence[tuple[str, Layout]], bench: Bench, load: Load) -> list[Finished]:
+    """Some of those that run on Ray Tune, one after the other by one command: the time that it takes beside
+    them, to start and to stop, counts for each."""
+    return run_peers("on_one_ray", wanted, bench, load)
+
+
+def run_peers(command: str, wanted: Sequence[tuple[str, Layout]], bench: Bench, load: Load) -> list[Finished]:
+    with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+        words, results = ["-m", f"tests.benchmarks.speed.peers.{command}"], []
+        for number, (name, layout) in enumerate(wanted):
+            given, result = (Path(folder) / f"{number}-{file}.json" for file in ("workload", "result"))
+            given.write_text(json.dumps(asdict(workload(bench, load, layout))))
+            words += [name, str(given), str(result)] if name else [str(given), str(result)]
+            results.append(result)
+        started, seconds = timed(words)
+        told = [json.loads(result.read_text()) for result in results]
+    beside = seconds - sum(each["seconds"] for each in told)
+    found = [
+        Finished(started, beside + each["seconds"], [Trained(**trained) for trained in each["trained"]])
+        for each in told
+    ]
+    expected = load.trials + load.replicates
+    assert all(len(each.trained) == expected for each in found), f"{command} lost trials"
+    return found
+
+
+def workload(bench: Bench, load: Load, layout: Layout) -> Workload:
+    return Workload(
         str(exported(bench.folder, bench.data_dir)),
         rates(load),
         load.replicates,
@@ -95,13 +126,6 @@ def peer(name: str, bench: Bench, load: Load, layout: Layout) -> Finished:
         layout.bf16,
         slots(),
     )
-    with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-        given, result = Path(folder) / "workload.json", Path(folder) / "result.json"
-        given.write_text(json.dumps(asdict(workload)))
-        started, seconds = timed(["-m", f"tests.benchmarks.speed.peers.{name}", str(given), str(result)])
-        trained = [Trained(**each) for each in json.loads(result.read_text())]
-    assert len(trained) == load.trials + load.replicates, f"{name} lost trials"
-    return Finished(started, seconds, trained)
 
 
 def ours(bench: Bench, load: Load, layout: Layout, *options: str) -> Finished:

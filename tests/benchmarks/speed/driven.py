@@ -27,6 +27,8 @@ from study.tuning.attempt import Keeping
 from study.tuning.session import ray_session
 
 T = TypeVar("T")
+# As many as CIFAR-10 has to train on.
+PICTURES = 50_000
 METRICS = ("accuracy", "loss", "error", "f1")
 
 

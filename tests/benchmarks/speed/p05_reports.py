@@ -30,7 +30,8 @@ def measure(bench: Bench) -> list[Line]:
 def reporting(bench: Bench) -> Driven:
     """One trial a slot that is busy with other things, and then two that only report. Counted is from the end
     of the former, when all workers are warm."""
-    paced, pressed = NoWork(bench.size.reports // 10, PAUSE_S), NoWork(bench.size.reports)
+    paced = NoWork(bench.size.reports // 10, PAUSE_S, reads=True)
+    pressed = NoWork(bench.size.reports, reads=True)
     return driven(bench.folder, Drive(3 * slots(), Changing(slots(), paced, pressed)))
 
 

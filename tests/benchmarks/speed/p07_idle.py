@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from tests.benchmarks.speed.driven import Drive, Driven, NoWork, driven
+from tests.benchmarks.speed.driven import PICTURES, Drive, Driven, NoWork, driven
 from tests.benchmarks.speed.lines import Bound, Line, Spread, quantile
 from tests.benchmarks.speed.p04_orchestration import largest
 from tests.benchmarks.speed.sizes import Bench
@@ -37,7 +37,7 @@ def proposed(bench: Bench) -> Driven:
     """Trials that TPE proposes."""
     trials = bench.size.known + bench.size.proposed
     work = NoWork(1, pause_s=TRIAL_S, reads=True)
-    return driven(bench.folder, Drive(trials, work, "tpe", bench.size.known))
+    return driven(bench.folder, Drive(trials, work, "tpe", bench.size.known, PICTURES))
 
 
 def idle_s(seen: Iterable[Mapping[str, Any]]) -> list[float]:

@@ -44,8 +44,8 @@ def measure(bench: Bench) -> list[Line]:
         alone = digits(train(config, data, threads=1))
         others = {
             "beside others": packed(config, bench.size.same),
-            "over Ray": [over.result()],
             "resumed": [resumed(config, data, bench.folder)],
+            "over Ray": [over.result()],
         }
     note = f"{len(alone)} numbers of {EPOCHS} epochs, one thread"
     return [

@@ -20,12 +20,14 @@ class Load:
 @dataclass(frozen=True)
 class Size:
     """``short`` and ``long`` are the trials of P1 and P2, ``compared`` those of P3; the others are numbers of
-    trials, reports, steps or epochs. ``shipped`` are the trials given to Tune as it ships."""
+    trials, reports, steps or epochs. ``shipped`` are the trials given to Tune as it ships. ``one_ray``: P3's
+    peers that run on Ray start it once for all of them."""
 
     rounds: int
     short: Load
     long: Load
     compared: Load
+    one_ray: bool
     orchestrated: tuple[int, ...]
     shipped: int
     reports: int
@@ -58,6 +60,7 @@ FULL = Size(
     short=Load(trials=8, replicates=2, epochs=4, train_size=2000),
     long=Load(trials=2, replicates=2, epochs=22, train_size=2000),
     compared=Load(trials=8, replicates=0, epochs=2, train_size=1500, validation_size=500),
+    one_ray=False,
     orchestrated=(100, 1000, 10_000),
     shipped=100,
     reports=1000,
@@ -81,7 +84,8 @@ QUICK = Size(
     short=SECONDS,
     long=SECONDS,
     compared=Load(trials=2, replicates=0, epochs=1, train_size=500, validation_size=200),
-    orchestrated=(50, 150),
+    one_ray=True,
+    orchestrated=(50, 100),
     shipped=2,
     reports=200,
     tracked=30,
@@ -107,6 +111,7 @@ TINY = Size(
     short=Load(trials=2, replicates=1, epochs=1, train_size=200, validation_size=100),
     long=Load(trials=2, replicates=1, epochs=2, train_size=200, validation_size=100),
     compared=Load(trials=2, replicates=0, epochs=1, train_size=200, validation_size=100),
+    one_ray=True,
     orchestrated=(10, 20),
     shipped=1,
     reports=20,

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from tests.benchmarks.speed.peers.optuna_threads import objective, trained
 from tests.benchmarks.speed.peers.training import laid_out, tensors
-from tests.benchmarks.speed.peers.workload import Trained, Workload, pictures, run
+from tests.benchmarks.speed.peers.workload import Trained, Workload, main, pictures
 
 NAME = "eight"
 
@@ -46,4 +46,4 @@ def processes(workload: Workload) -> Sequence[Trained]:
 
 
 if __name__ == "__main__":
-    run(processes)
+    main(processes)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.speed.peers.training import accuracy, laid_out, tensors, trained_network
-from tests.benchmarks.speed.peers.workload import Trained, Workload, clock, pictures, run
+from tests.benchmarks.speed.peers.workload import Trained, Workload, clock, main, pictures
 
 RANGE = (1e-4, 1.0)
 
@@ -45,4 +45,4 @@ def threads(workload: Workload) -> Sequence[Trained]:
 
 
 if __name__ == "__main__":
-    run(threads)
+    main(threads)

@@ -20,7 +20,7 @@ from tests.benchmarks.speed.peers.training import (
     tensors,
     trained_network,
 )
-from tests.benchmarks.speed.peers.workload import Trained, Workload, best, clock, pictures, run
+from tests.benchmarks.speed.peers.workload import Trained, Workload, best, clock, main, pictures
 
 Part = tuple[Tensor, Tensor]
 
@@ -51,4 +51,4 @@ def raw(workload: Workload) -> Sequence[Trained]:
 
 
 if __name__ == "__main__":
-    run(raw)
+    main(raw)

@@ -12,7 +12,7 @@ from ray import tune
 
 from tests.benchmarks.speed.peers.training import accuracy, laid_out, tensors, trained_network
 from tests.benchmarks.speed.peers.tutorial import trained
-from tests.benchmarks.speed.peers.workload import Pictures, Trained, Workload, clock, pictures, run
+from tests.benchmarks.speed.peers.workload import Pictures, Trained, Workload, clock, main, pictures
 
 
 def train(config: dict[str, Any], workload: Workload, data: tuple[Pictures, Pictures]) -> None:
@@ -39,4 +39,4 @@ def reused(workload: Workload) -> Sequence[Trained]:
 
 
 if __name__ == "__main__":
-    run(reused)
+    main(reused)

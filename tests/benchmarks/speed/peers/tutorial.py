@@ -29,8 +29,8 @@ from tests.benchmarks.speed.peers.workload import (
     Trained,
     Workload,
     clock,
+    main,
     pictures,
-    run,
 )
 
 TUTORIAL_WORKERS = 8
@@ -117,4 +117,4 @@ def trained(result: Any) -> Trained:
 
 
 if __name__ == "__main__":
-    run(tutorial)
+    main(tutorial)

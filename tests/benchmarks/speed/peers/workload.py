@@ -74,13 +74,18 @@ def best(trained: Sequence[Trained]) -> float:
     return max(trained, key=lambda each: each.accuracy).lr
 
 
-def run(contestant: Callable[[Workload], Sequence[Trained]]) -> None:
-    """Read the workload, have it trained, write what came of it."""
-    source, target = map(Path, sys.argv[1:])
+def run(contestant: Callable[[Workload], Sequence[Trained]], source: Path, target: Path) -> None:
+    """Read the workload, have it trained, write what came of it and how many seconds that took."""
+    began = time.monotonic()
     given = json.loads(source.read_text())
     workload = Workload(**{**given, "lrs": tuple(given["lrs"])})
-    trained = contestant(workload)
-    target.write_text(json.dumps([asdict(each) for each in trained]))
+    trained = [asdict(each) for each in contestant(workload)]
+    target.write_text(json.dumps({"trained": trained, "seconds": time.monotonic() - began}))
+
+
+def main(contestant: Callable[[Workload], Sequence[Trained]]) -> None:
+    """``run`` with the files that the command line names."""
+    run(contestant, *map(Path, sys.argv[1:]))
 
 
 def clock() -> float:
