@@ -28,7 +28,7 @@ test-slow: install  ## the tests that take minutes each
 bench: install  ## how fast studies run, beside what users would pick instead (an hour; CIFAR-10)
 	$(BIN)/python -m tests.benchmarks.speed --out $(OUT)/speed
 
-bench-quick: install  ## the same rows, smaller (minutes)
+bench-quick: install  ## the same rows, smaller (under five minutes)
 	$(BIN)/python -m tests.benchmarks.speed --quick --out $(OUT)/speed
 
 bench-scale: install  ## how large a study may grow: trials, arms, workers at once, runs in MLflow (half an hour)
