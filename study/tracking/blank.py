@@ -27,11 +27,13 @@ OF_ITS_OWN = "Default"
 def at_hand(path: Path | None) -> Iterator[None]:
     """While it lasts MLflow is led to its store at ``path``: to a copy of the blank one, if there is none.
     What MLflow has made by itself is kept as the blank one. Nothing is done for a store that is no file."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    made = path is not None and not path.exists() and not copied(path)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = not path.exists() and not copied(path)
     yield
-    if path is not None and made:
+    if made:
         keep(path)
 
 

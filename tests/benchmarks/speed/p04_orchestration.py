@@ -16,7 +16,7 @@ from tests.benchmarks.speed.sizes import Bench
 # 5 look-ups of the trainable. Ours: two fsyncs, the proposal and the messages, a seventh of the CPU.
 LIMIT = "Tune's own turn takes most of it: actor calls, a placement group and five look-ups a trial"
 SHIPPED = """
-import json, sys, time
+import json, time
 from ray import tune
 
 def seconds(trials):

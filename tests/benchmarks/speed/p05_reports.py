@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 from tests.benchmarks.speed.contestants import slots
 from tests.benchmarks.speed.driven import Changing, Drive, Driven, NoWork, driven
 from tests.benchmarks.speed.lines import Bound, Line, Spread, quantile
@@ -36,5 +34,14 @@ def reporting(bench: Bench) -> Driven:
 
 
 def blocked_s(run: Driven) -> list[float]:
-    """By each report of a trainer that is busy with other things."""
-    return list(chain.from_iterable(one["blocked_s"] for one in run.seen if one["pause_s"]))
+    """By each report of a trainer that is busy with other things, as long as no other does nothing else."""
+    pressed_at = min(one["began"] for one in run.seen if not one["pause_s"])
+    found = []
+    for one in run.seen:
+        at = one["began"]
+        for blocked in one["blocked_s"] if one["pause_s"] else ():
+            at += blocked
+            if at < pressed_at:
+                found.append(blocked)
+            at += one["pause_s"]
+    return found

@@ -1,4 +1,4 @@
-"""How large the rows are: `make bench` (an hour), `make bench-quick` (five minutes), and the smallest there is."""
+"""How large the rows are: `make bench` (an hour), `make bench-quick` (minutes), and the smallest there is."""
 
 from __future__ import annotations
 
