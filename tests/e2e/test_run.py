@@ -188,9 +188,11 @@ def test_a_time_budget_ends_a_run_that_can_go_on(start: Start) -> None:
 
 
 def test_a_second_driver_of_the_same_study_is_turned_away(start: Start, tmp_path: Path) -> None:
-    first = start("run", "../files/mine.toml")
-    wait_for(tmp_path / "runs", "result", 1)
-    code, _, err = end(start("run", "../files/mine.toml"))
+    words = ("run", "../files/mine.toml", "--set", "fixed.training.epochs=60")  # longer than a start takes
+    first = start(*words)
+    wait_for(tmp_path / "runs", "epoch", 1)
+    code, _, err = end(start(*words))
     assert code == 2
     assert "is running in another process" in err.splitlines()[-1]
-    assert end(first)[0] == 0
+    first.send_signal(signal.SIGINT)
+    assert end(first)[0] == 130
