@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks.speed --quick            (make bench-quick)
     python -m tests.benchmarks.speed --only P1,P3       (make bench: all rows, an hour)
+    python -m tests.benchmarks.speed --only P10 --profile laptop                (90 minutes)
 
-Needs CIFAR-10 for P1, P2, P3 and P11 (`study data fetch cifar10`). Each number is the median of the rounds,
-with their range; contestants take turns. The peers are the installed libraries, used the way their own
-documentation says (tests/benchmarks/speed/peers). LIMIT: the target was missed; what stands in the way
-follows. The numbers of a busy machine mean nothing: let nothing else run.
+Needs CIFAR-10 for P1, P2, P3, P11 and P10's larger profiles (`study data fetch cifar10`). Each number is the
+median of the rounds, with their range; contestants take turns. The peers are the installed libraries, used
+the way their own documentation says (tests/benchmarks/speed/peers). LIMIT: the target was missed; what stands
+in the way follows. The numbers of a busy machine mean nothing: let nothing else run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_const", const="quick", dest="size", default="full")
     parser.add_argument("--tiny", action="store_const", const="tiny", dest="size", help="does it run?")
     parser.add_argument("--only", default=",".join(ROWS), metavar="P1,P3", help="these rows")
+    parser.add_argument("--profile", metavar="laptop", help="that of P10's study, in place of its own")
     parser.add_argument("--out", type=Path, default=Path("runs/speed"), help="where the JSON is kept")
     asked = parser.parse_args()
     names = asked.only.split(",")
@@ -56,7 +59,10 @@ def main() -> None:
     # As a study's workers have it, whatever the shell says.
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory(prefix="study-speed-") as folder:
-        bench = Bench(SIZES[asked.size], Path(folder), default_data_dir(None))
+        size = SIZES[asked.size]
+        if asked.profile:
+            size = replace(size, stopping=("--profile", asked.profile))
+        bench = Bench(size, Path(folder), default_data_dir(None))
         for name in names:
             rows.append(measured(name, bench))
             say(rendered(rows[-1]))
