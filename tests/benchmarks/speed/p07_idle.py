@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from tests.benchmarks.speed.driven import PICTURES, Drive, Driven, NoWork, driven
+from tests.benchmarks.speed.driven import Drive, NoWork, driven
 from tests.benchmarks.speed.lines import Bound, Line, Spread, quantile
 from tests.benchmarks.speed.p04_orchestration import largest
 from tests.benchmarks.speed.sizes import Bench
@@ -18,7 +18,9 @@ TRIAL_S = 0.5
 
 
 def measure(bench: Bench) -> list[Line]:
-    idle_ms = [1e3 * each for each in idle_s(proposed(bench).seen)]
+    trials = bench.size.known + bench.size.proposed
+    run = driven(bench.folder, Drive(trials, NoWork(1, pause_s=TRIAL_S), "tpe", bench.size.known))
+    idle_ms = [1e3 * each for each in idle_s(run.seen)]
     without_ms = quantile([1e3 * each for each in idle_s(largest(bench).seen)], 0.95)
     what = f"TPE from {bench.size.known:,} trials on"
     return [
@@ -31,13 +33,6 @@ def measure(bench: Bench) -> list[Line]:
             f"with random proposals it is {without_ms:.0f} ms: the rest is TPE's, which the worker waits for",
         ),
     ]
-
-
-def proposed(bench: Bench) -> Driven:
-    """Trials that TPE proposes."""
-    trials = bench.size.known + bench.size.proposed
-    work = NoWork(1, pause_s=TRIAL_S, reads=True)
-    return driven(bench.folder, Drive(trials, work, "tpe", bench.size.known, PICTURES))
 
 
 def idle_s(seen: Iterable[Mapping[str, Any]]) -> list[float]:

@@ -9,10 +9,10 @@ import torch
 
 from study.batches import TrainingPart, resident, seeded
 from study.components.augmentation import Augmentation
-from tests.benchmarks.speed.driven import PICTURES, nothing_to_learn
+from tests.benchmarks.speed.contestants import slots
+from tests.benchmarks.speed.driven import PICTURES, Drive, NoWork, driven, nothing_to_learn
 from tests.benchmarks.speed.lines import Bound, Line, Spread
 from tests.benchmarks.speed.p05_reports import reporting
-from tests.benchmarks.speed.p07_idle import proposed
 from tests.benchmarks.speed.sizes import Bench
 
 BATCH = 128
@@ -53,9 +53,11 @@ def epoch_seconds(augmentation: Augmentation, epochs: int) -> Iterator[float]:
 
 
 def copies(bench: Bench) -> Line:
-    """By how much a worker's own memory grows with the data, as a share of the data: P7's workers have much,
-    P5's next to none. The driver has put it into Ray's store once; each worker has read all of it."""
-    small, own = (max(one["own_mb"] for one in run.seen) for run in (reporting(bench), proposed(bench)))
+    """By how much a worker's own memory grows with the data, as a share of the data. P5's workers have next to
+    none. The driver has put it into Ray's store once; each worker has read all of it."""
+    reading = NoWork(1, pause_s=0.5, reads=True)
+    large = driven(bench.folder, Drive(2 * slots(), reading, pictures=PICTURES))
+    small, own = (max(one["own_mb"] for one in run.seen) for run in (reporting(bench), large))
     note = f"{own:.0f} MB of its own with {DATA_MB:.0f} MB of data, {small:.0f} MB without"
     share = 100 * (own - small) / DATA_MB
     return Line("copied by each worker", Spread.of([share]), " % of the data", Bound("<=", 5), note=note)
