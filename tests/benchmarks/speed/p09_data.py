@@ -53,7 +53,7 @@ def epoch_seconds(augmentation: Augmentation, epochs: int) -> Iterator[float]:
 
 
 def copies(bench: Bench) -> Line:
-    """By how much a worker's own memory grows with the data, as a share of the data. P5's workers have next to
+    """By how much a worker's own memory grows with the data, as a share of it. P5's workers have next to
     none. The driver has put it into Ray's store once; each worker has read all of it."""
     reading = NoWork(1, pause_s=0.5, reads=True)
     large = driven(bench.folder, Drive(2 * slots(), reading, pictures=PICTURES))
