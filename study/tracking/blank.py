@@ -30,7 +30,6 @@ def at_hand(path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     made = not path.exists() and not copied(path)
     yield
     if made:

@@ -335,7 +335,9 @@ def connect(uri: str) -> MlflowClient:
     """A client of the store at ``uri``; a database that is not there yet is made."""
     from mlflow import MlflowClient
 
-    with at_hand(sqlite_path(uri)):
+    if path := sqlite_path(uri):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with at_hand(path):
         return MlflowClient(uri)
 
 

@@ -83,25 +83,28 @@ def slots() -> int:
 
 def peer(name: str, bench: Bench, load: Load, layout: Layout) -> Finished:
     """One of tests/benchmarks/speed/peers."""
-    (finished,) = run_peers(name, [("", layout)], bench, load)
+    (finished,) = run_peers([name], [layout], bench, load)
     return finished
 
 
 def on_one_ray(wanted: Sequence[tuple[str, Layout]], bench: Bench, load: Load) -> list[Finished]:
     """Some of those that run on Ray Tune, one after the other by one command: the time that it takes beside
     them, to start and to stop, counts for each."""
-    return run_peers("on_one_ray", wanted, bench, load)
+    names, layouts = zip(*wanted, strict=True)
+    return run_peers(["on_one_ray", ",".join(names)], layouts, bench, load)
 
 
-def run_peers(command: str, wanted: Sequence[tuple[str, Layout]], bench: Bench, load: Load) -> list[Finished]:
+def run_peers(command: Sequence[str], layouts: Sequence[Layout], bench: Bench, load: Load) -> list[Finished]:
+    """A module of tests/benchmarks/speed/peers and its words, with two files for each workload."""
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-        words, results = ["-m", f"tests.benchmarks.speed.peers.{command}"], []
-        for number, (name, layout) in enumerate(wanted):
+        module, *words = command
+        results = []
+        for number, layout in enumerate(layouts):
             given, result = (Path(folder) / f"{number}-{file}.json" for file in ("workload", "result"))
             given.write_text(json.dumps(asdict(workload(bench, load, layout))))
-            words += [name, str(given), str(result)] if name else [str(given), str(result)]
+            words += [str(given), str(result)]
             results.append(result)
-        started, seconds = timed(words)
+        started, seconds = timed(["-m", f"tests.benchmarks.speed.peers.{module}", *words])
         told = [json.loads(result.read_text()) for result in results]
     beside = seconds - sum(each["seconds"] for each in told)
     found = [
@@ -109,7 +112,7 @@ def run_peers(command: str, wanted: Sequence[tuple[str, Layout]], bench: Bench, 
         for each in told
     ]
     expected = load.trials + load.replicates
-    assert all(len(each.trained) == expected for each in found), f"{command} lost trials"
+    assert all(len(each.trained) == expected for each in found), f"{module} lost trials"
     return found
 
 

@@ -26,7 +26,9 @@ from tests.benchmarks.monitor_overhead import Case, endless, trial_of, watched_s
 from tests.benchmarks.speed.lines import Bound, Line, Spread, ratio
 from tests.benchmarks.speed.sizes import Bench, Size
 
-FEW, WARM_UP = 8, 1
+WARM_UP = 1
+# Pictures enough to count a step's operations on.
+FEW = 8
 # Large enough for a core's best, small enough for its cache to hold tiles of it.
 MATRIX = 1536
 LIMIT = "oneDNN's convolutions of so few channels; batch norm, pooling and the optimizer multiply nothing"

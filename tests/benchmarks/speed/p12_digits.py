@@ -40,7 +40,7 @@ def measure(bench: Bench) -> list[Line]:
     data = load_dataset("digits", None)
     with ThreadPoolExecutor() as pool:  # nothing is timed
         over = pool.submit(in_its_own_process, over_ray, bench.folder)
-        config = first_of_the_study(bench.folder)
+        config = first_of_the_study(bench.folder, data)
         alone = digits(train(config, data, threads=1))
         others = {
             "beside others": packed(config, bench.size.same),
@@ -112,9 +112,9 @@ def conducted(folder: Path, data: LoadedData) -> Iterator[tuple[StudyRecord, Con
         yield record, Conductor(record, journal, worst=worst_objective(spec, data))
 
 
-def first_of_the_study(folder: Path) -> TrialConfig:
+def first_of_the_study(folder: Path, data: LoadedData) -> TrialConfig:
     """Its trial, with the seeds that the study gives it."""
-    with conducted(folder, load_dataset("digits", None)) as (_, conductor):
+    with conducted(folder, data) as (_, conductor):
         config = conductor.next_trial()
     assert config is not None, "a study has a first trial"
     return config
