@@ -85,8 +85,9 @@ def train(
     model: own.Model | None = None,
     step: own.Step | None = None,
     keep: Callable[[nn.Module], None] | None = None,
+    heed: Callable[[], None] | None = None,
 ) -> TrialResult:
-    """Train ``config`` on ``data``; ``report`` is called with each epoch's row.
+    """Train ``config`` on ``data``; ``report`` is called with each epoch's row, ``heed`` before each step.
 
     Same config, data, machine and ``threads``: the same numbers to the last bit, but for times. The
     metrics are those after the last epoch (not the best one), on test in the confirm phase only; and what
@@ -95,8 +96,9 @@ def train(
     and what an optimizer asks for beyond it. With ``autopsy``, the last steps of such a training are replayed
     to find what broke first. With ``checkpoints`` it goes on from the last of them, to the same numbers,
     without reporting the epochs before it again, and writes new ones. ``model`` and ``step`` take the place
-    of the study file's network and of the way from a batch to its loss (study.own). Raises StudyError where
-    the parts do not fit together; any other exception is a bug's and passes through.
+    of the study file's network and of the way from a batch to its loss (study.own). What ``report``
+    and ``heed`` raise passes through. Raises StudyError where the parts do not fit together; any other
+    exception is a bug's and passes through too.
     """
     started = time.monotonic()
     place = pick_device(device)
@@ -115,7 +117,7 @@ def train(
         verdict, found = Verdict("ok"), None
         recorder = Recorder(trial) if autopsy else None
         try:
-            for row in run(trial, started, recorder):
+            for row in run(trial, started, recorder, heed):
                 curve.append(row)
                 if checkpoints is not None and None not in row.values() and trial.monitor.verdict is None:
                     checkpoints.offer(trial, curve, time.monotonic() - started)
@@ -230,11 +232,16 @@ def final_complexity(trial: Trial, config: TrialConfig) -> dict[str, Any]:
     return {"complexity": {**found, "examples": len(index)}}
 
 
-def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Iterator[Row]:
+def run(
+    trial: Trial,
+    started: float,
+    recorder: Recorder | None = None,
+    heed: Callable[[], None] | None = None,
+) -> Iterator[Row]:
     """One row an epoch, from the trial's position on; raises Diverged with a verdict."""
     while trial.position.epoch <= trial.epochs:
         epoch = trial.position.epoch
-        training = train_epoch(trial, recorder)
+        training = train_epoch(trial, recorder, heed)
         with as_judged(trial):
             evaluation = evaluate_epoch(trial)
         verdict = judge_epoch(trial, training.get("train_accuracy"))
@@ -252,11 +259,15 @@ def run(trial: Trial, started: float, recorder: Recorder | None = None) -> Itera
         stop_if(verdict, epoch)
 
 
-def train_epoch(trial: Trial, recorder: Recorder | None = None) -> Row:
+def train_epoch(
+    trial: Trial, recorder: Recorder | None = None, heed: Callable[[], None] | None = None
+) -> Row:
     """One pass over the training examples; its means in train mode, while the weights move."""
     began, seen, position = time.perf_counter(), 0, trial.position
     trial.model.train()
     for inputs, targets in batches(trial):
+        if heed is not None:
+            heed()
         if recorder is not None:
             recorder.before()
         gradient = differentiate(trial, inputs, targets)

@@ -170,6 +170,20 @@ def test_what_the_reporter_raises_passes_through() -> None:
         train(config(), DIGITS, report=stop, threads=1)
 
 
+def test_before_each_step_it_heeds_whoever_may_stop_it() -> None:
+    seen: list[Row] = []
+    steps: list[int] = []
+
+    def heed() -> None:
+        steps.append(len(seen))
+        if len(steps) == 15:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        train(config(), DIGITS, report=seen.append, heed=heed, threads=1)
+    assert steps == [0] * 13 + [1] * 2  # 13 steps an epoch: it ends in the second one
+
+
 def test_the_rate_of_a_row_is_that_of_the_epoch_s_last_step() -> None:
     curve = run(schedule__name="step", schedule__drops=1, schedule__first=0.5).curve
     assert [row["lr"] for row in curve] == [0.02, pytest.approx(0.002)]

@@ -95,13 +95,15 @@ def attempt(
     gpus: float = 0.0,
     place: Mapping[str, Any] | None = None,
     train: Training | None = None,
+    heed: Callable[[], None] | None = None,
 ) -> None:
     """Train one trial, from its last checkpoint on, and send a row an epoch, then the result.
 
     Every message carries the attempt's own token, so that the driver can tell a second attempt (after
     a worker's death) from a late message of the first. Exceptions become results. A node that does not
     see the folder of the checkpoints goes on without. ``gpus`` is what the trial has of them, ``place`` says
-    where this process is found; ``train`` stands in for study.training.train.
+    where this process is found; ``train`` stands in for study.training.train. ``heed`` is called before each
+    step, and raises where the driver has answered that the trial is to be stopped.
     """
     from study.checkpoint import Checkpoints
     from study.devices import device_name, keep_to_share, pick_device, release_memory
@@ -139,6 +141,7 @@ def attempt(
             checkpoints=kept,
             shared=keeping.folder,
             keep=keep,
+            heed=heed,
         )
     except Exception as error:  # noqa: BLE001 -- whatever the trial raised is its result
         result = failure(trial, "oom" if out_of_memory(error) else "crash", error)

@@ -172,6 +172,8 @@ class _Listener(_OfSource, Callback):
     ) -> None:
         if "started" in result:
             self._places[_config(trial).id] = result["started"]
+            for row in result["rows"]:  # its last attempt had got so far, whatever of it was told
+                self._renew(trial, int(row["epoch"]))
         if "row" in result:
             self._renew(trial, int(result["row"]["epoch"]))
             self._spared.pop(_config(trial).id, None)

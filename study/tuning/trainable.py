@@ -7,10 +7,13 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import cache
-from typing import IO, TYPE_CHECKING, Any
+from queue import SimpleQueue
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import ray
 from ray import tune
@@ -31,10 +34,77 @@ def run_trial(
     trial = TrialConfig.from_json(json.loads(config["trial"]))
 
     def send(message: Mapping[str, Any]) -> None:
-        with waiting_to_be_heard():
-            tune.report(dict(message))  # returns once the driver has it
+        # With its result a trial is done: Tune need not ask on until the function has returned.
+        driver.tell({**message, "done": "result" in message})
+        if "row" not in message:
+            driver.heard()
 
-    attempt(trial, data, threads, keeping, send=send, gpus=config["gpus"], place=place(), train=train)
+    with Driver(tune.report) as driver:
+        attempt(
+            trial,
+            data,
+            threads,
+            keeping,
+            send=send,
+            gpus=config["gpus"],
+            place=place(),
+            train=train,
+            heed=driver.heed,
+        )
+
+
+class Driver:
+    """Tells the driver one thing at a time, on a thread of its own, so that training goes on until it has
+    answered. A context manager: the thread ends with it.
+
+    ``report`` returns once the driver has taken a message in, and raises where the trial is to be stopped;
+    what it raises, whoever calls next raises. The result of a trial that is stopped is settled by then, so
+    what it trains in the meantime, for milliseconds, counts nowhere.
+    """
+
+    def __init__(self, report: Callable[[dict[str, Any]], None]) -> None:
+        self._report = report
+        self._answer: Future[None] | None = None
+        self._told: SimpleQueue[tuple[dict[str, Any], Future[None]] | None] = SimpleQueue()
+
+    def __enter__(self) -> Self:
+        # A daemon, as the thread that trains is: no process stays for the sake of a driver that is gone.
+        Thread(target=self._say, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._told.put(None)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Once the message before has been answered."""
+        self.heard()
+        self._answer = Future()
+        self._told.put((message, self._answer))
+
+    def heed(self) -> None:
+        """Go on, unless the answer is there, and is to stop."""
+        if self._answer is not None and self._answer.done():
+            self.heard()
+
+    def heard(self) -> None:
+        """Wait for the answer."""
+        answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        if not answer.done():
+            with waiting_to_be_heard():
+                wait([answer])
+        answer.result()
+
+    def _say(self) -> None:
+        while (told := self._told.get()) is not None:
+            message, answer = told
+            try:
+                self._report(message)
+            except BaseException as error:  # noqa: BLE001 -- SystemExit is how Ray stops a trial
+                answer.set_exception(error)
+            else:
+                answer.set_result(None)
 
 
 def place() -> dict[str, Any]:

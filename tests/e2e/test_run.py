@@ -140,7 +140,8 @@ def test_a_users_own_study_runs_from_a_wheel_in_an_empty_folder(start: Start, tm
 
 def test_a_study_interrupted_and_killed_ends_like_an_undisturbed_one(start: Start, tmp_path: Path) -> None:
     """The one with two trials at once, the other with one: its proposals keep step."""
-    run = ("run", "../files/mine.toml", "--set", "search.lag=0")
+    settings = ("--set", "search.lag=0", "--set", "search.early_stopping=asha")
+    run = ("run", "../files/mine.toml", *settings)
     code, _, err = end(start(*run, "--max-concurrent", "1", root="undisturbed"))
     assert code == 0, err
 
@@ -162,6 +163,9 @@ def test_a_study_interrupted_and_killed_ends_like_an_undisturbed_one(start: Star
     assert numbers(record) == numbers(record_at(tmp_path / "undisturbed"))
     results = [event["trial"] for event in record.events() if event["event"] == "result"]
     assert len(results) == len(set(results)) == 12, "no trial ended twice"
+    pruned = [each for each in record.results().values() if each.verdict.status == "pruned"]
+    assert [(each.gradient_evaluations, len(each.curve)) for each in pruned] == [(10, 1)] * len(pruned)
+    assert pruned
     assert differences(record, default_tracking_uri(tmp_path / "runs")) == []
 
 

@@ -8,13 +8,15 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.speed.contestants import slots, timed
-from tests.benchmarks.speed.driven import Drive, Driven, NoWork, driven
+from tests.benchmarks.speed.driven import Changing, Drive, Driven, NoWork, driven
 from tests.benchmarks.speed.lines import Bound, Line, Spread
 from tests.benchmarks.speed.sizes import Bench
 
 # By cProfile over 1,000 trials. Tune's own, a trial: 7 actor calls, a placement group made and removed, and
 # 5 look-ups of the trainable. Ours: two fsyncs, the proposal and the messages, a seventh of the CPU.
 LIMIT = "Tune's own turn takes most of it: actor calls, a placement group and five look-ups a trial"
+# All slots have their workers within this time.
+WORKERS_S = 1.0
 SHIPPED = """
 import json, time
 from ray import tune
@@ -50,8 +52,10 @@ def measure(bench: Bench) -> list[Line]:
 
 
 def largest(bench: Bench) -> Driven:
-    """One study for all lines, counted until so many of its trials have ended."""
-    return driven(bench.folder, Drive(slots() + max(bench.size.orchestrated), NoWork(epochs=1)))
+    """One study for all lines, counted until so many of its trials have ended. Each slot's first trial does
+    not count, and lasts until the other slots have their workers too: else all might be done by one."""
+    work = Changing(slots(), NoWork(1, pause_s=WORKERS_S), NoWork(1))
+    return driven(bench.folder, Drive(slots() + max(bench.size.orchestrated), work))
 
 
 def costs(trials: int, run: Driven) -> list[Line]:
