@@ -34,8 +34,9 @@ def run_trial(
     trial = TrialConfig.from_json(json.loads(config["trial"]))
 
     def send(message: Mapping[str, Any]) -> None:
-        # With its result a trial is done: Tune need not ask on until the function has returned.
-        driver.tell({**message, "done": "result" in message})
+        # A result is not told as Tune's `done`, which would save a turn: where no trial is asked for yet, as
+        # between two phases, Tune keeps one idle worker. The function's end comes once others were asked for.
+        driver.tell(dict(message))
         if "row" not in message:
             driver.heard()
 
