@@ -115,7 +115,7 @@ class Driven:
         return 1e3 * self.cpu_s[trials - 1] / trials
 
 
-def a_study(trials: int, epochs: int, sampler: str) -> StudySpec:
+def a_study(trials: int, epochs: int, sampler: str, replicates: int = 0) -> StudySpec:
     table = {
         "question": "What does it take to do nothing?",
         "objective": {"metric": "val_accuracy", "direction": "maximize"},
@@ -126,7 +126,7 @@ def a_study(trials: int, epochs: int, sampler: str) -> StudySpec:
             }
         },
         "fixed": {"dataset": {"name": "digits"}, "training": {"epochs": epochs}},
-        "search": {"sampler": sampler, "trials_per_arm": trials, "replicates": 0},
+        "search": {"sampler": sampler, "trials_per_arm": trials, "replicates": replicates},
     }
     return validate(table, "nothing", "nothing.toml")
 
@@ -144,13 +144,15 @@ def nothing_to_learn(pixels: int = 32, pictures: int = 10) -> LoadedData:
 
 @dataclass(frozen=True)
 class Drive:
-    """``trials`` in all, of which ``known`` are in the record already, over so many ``pictures``."""
+    """``trials`` to be tuned, of which ``known`` are in the record already, and ``replicates`` after them,
+    over so many ``pictures``."""
 
     trials: int
     work: NoWork | Changing
     sampler: str = "random"
     known: int = 0
     pictures: int = 10
+    replicates: int = 0
 
 
 @cache
@@ -167,7 +169,7 @@ def in_its_own_process(function: Any, *arguments: Any) -> Any:
 
 
 def _driven(folder: Path, drive: Drive) -> Driven:
-    spec = a_study(drive.trials, drive.work.epochs, drive.sampler)
+    spec = a_study(drive.trials, drive.work.epochs, drive.sampler, drive.replicates)
     record = StudyRecord.create(Path(tempfile.mkdtemp(dir=folder)), spec)
     began, marks = time.monotonic(), []
 
