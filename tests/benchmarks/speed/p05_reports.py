@@ -9,7 +9,7 @@ from tests.benchmarks.speed.sizes import Bench
 
 # Between two reports of a trainer that is busy with other things: still far more often than epochs end.
 PAUSE_S = 0.05
-STARTS = "a thread is started for it, and Python has one lock"
+HANDED = "it is handed to a thread, and Python has one lock"
 
 
 def measure(bench: Bench) -> list[Line]:
@@ -18,8 +18,8 @@ def measure(bench: Bench) -> list[Line]:
     per_s = run.reports / run.wall_s[-1]
     cpu_ms = 1e3 * run.cpu_s[-1] / run.reports
     return [
-        Line("trainer blocked, median", Spread.of([quantile(blocked_ms, 0.5)]), " ms", Bound("<", 1), STARTS),
-        Line("trainer blocked, p99", Spread.of([quantile(blocked_ms, 0.99)]), " ms", Bound("<", 5), STARTS),
+        Line("trainer blocked, median", Spread.of([quantile(blocked_ms, 0.5)]), " ms", Bound("<", 1), HANDED),
+        Line("trainer blocked, p99", Spread.of([quantile(blocked_ms, 0.99)]), " ms", Bound("<", 5), HANDED),
         Line("through the driver", Spread.of([per_s]), " /s", Bound(">=", 400), "Tune's event loop"),
         Line("driver's CPU a report", Spread.of([cpu_ms]), " ms", Bound("<=", 1), "Tune's event loop"),
     ]
