@@ -78,17 +78,17 @@ FULL = Size(
     recorded=10_000,
 )
 # Start and stop weigh far more here. One load for P1's two lines: it is run once.
-SECONDS = Load(trials=4, replicates=2, epochs=2, train_size=500, validation_size=300)
+SECONDS = Load(trials=4, replicates=2, epochs=2, train_size=384, validation_size=200)
 QUICK = Size(
     rounds=1,
     short=SECONDS,
     long=SECONDS,
-    compared=Load(trials=2, replicates=0, epochs=1, train_size=500, validation_size=200),
+    compared=Load(trials=2, replicates=0, epochs=1, train_size=256, validation_size=100),
     one_ray=True,
     orchestrated=(50, 100),
     shipped=2,
     reports=200,
-    tracked=30,
+    tracked=20,
     tracked_epochs=30,
     known=950,
     proposed=10,
@@ -99,7 +99,7 @@ QUICK = Size(
     stopping=(
         *("--profile", "demo", "--set", "scientific.arms=['relu+bn','elu']"),
         *("--set", "search.trials_per_arm=6", "--set", "search.replicates=2"),
-        *("--set", "fixed.dataset.train_size=200", "--max-concurrent", "1"),
+        *("--set", "fixed.dataset.train_size=100", "--max-concurrent", "1"),
     ),
     same=2,
     watched_rounds=1,
