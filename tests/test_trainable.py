@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -59,15 +60,20 @@ def test_one_thing_is_told_at_a_time() -> None:
     assert answers.asked == [{"row": 1}, {"row": 2}]
 
 
+def steps(driver: Driver) -> None:
+    """A training that would take ten seconds."""
+    for _ in range(1000):
+        driver.heed()
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("error", [SystemExit(0), ConnectionError("the driver is gone")])
-@pytest.mark.parametrize("then", [Driver.heed, Driver.heard, lambda driver: driver.tell({"row": 2})])
+@pytest.mark.parametrize("then", [steps, Driver.heard, lambda driver: driver.tell({"row": 2})])
 def test_who_is_to_stop_hears_it_whatever_comes_next_and_once(error: BaseException, then: Any) -> None:
     answers = Answers(error)
     answers.let.set()
     with Driver(answers) as driver:
         driver.tell({"row": 1})
-        assert driver._answer is not None
-        assert driver._answer.exception(SECONDS) is error
         with pytest.raises(type(error)):
             then(driver)
         driver.heed()

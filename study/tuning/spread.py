@@ -172,8 +172,8 @@ class _Listener(_OfSource, Callback):
     ) -> None:
         if "started" in result:
             self._places[_config(trial).id] = result["started"]
-            for row in result["rows"]:  # its last attempt had got so far, whatever of it was told
-                self._renew(trial, int(row["epoch"]))
+            # Its last attempt had got as far as its checkpoint, whatever of that was told.
+            self._renew(trial, max((int(row["epoch"]) for row in result["rows"]), default=0))
         if "row" in result:
             self._renew(trial, int(result["row"]["epoch"]))
             self._spared.pop(_config(trial).id, None)

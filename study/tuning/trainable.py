@@ -32,15 +32,15 @@ def run_trial(
     # Read when the process takes on its next trial: by Tune's 2 s one that takes longer to unwind fails it.
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "120"
     trial = TrialConfig.from_json(json.loads(config["trial"]))
-
-    def send(message: Mapping[str, Any]) -> None:
-        # A result is not told as Tune's `done`, which would save a turn: where no trial is asked for yet, as
-        # between two phases, Tune keeps one idle worker. The function's end comes once others were asked for.
-        driver.tell(dict(message))
-        if "row" not in message:
-            driver.heard()
-
     with Driver(tune.report) as driver:
+
+        def send(message: Mapping[str, Any]) -> None:
+            # A result is not told as Tune's `done`, which would save a turn: where no trial is asked for yet,
+            # as between two phases, Tune keeps one idle worker. When the function ends others were asked for.
+            driver.tell(dict(message))
+            if "row" not in message:
+                driver.heard()
+
         attempt(
             trial,
             data,

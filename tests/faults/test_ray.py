@@ -96,10 +96,9 @@ def epochs(found: list[dict[str, Any]]) -> int:
 
 def epochs_in(root: Path) -> int:
     """Of all of the study's records, whichever attempt's they are: what is told again is nothing new."""
-    texts = [path.read_text("utf-8") for path in root.glob("toy/*/journal.jsonl")]
-    lines = [line for text in texts for line in text.splitlines() if '"event":"epoch"' in line]
-    found = [json.loads(line) for line in lines if line.endswith("}")]
-    return len({(each["trial"], each["row"]["epoch"], each["row"]["time"]) for each in found})
+    records = [StudyRecord(path.parent) for path in root.glob("toy/*/journal.jsonl")]
+    found = [{(each["trial"], each["row"]["epoch"]) for each in events(one, "epoch")} for one in records]
+    return sum(map(len, found))
 
 
 def listened_on(process: subprocess.Popen[str]) -> set[str]:
